@@ -1,0 +1,102 @@
+// Package loginui is the default face of the hosted pages: it turns the view
+// models of package page into self-contained HTML.
+//
+// It owns every visible word (messages), every choice of look (one template,
+// one style sheet, the mark) and the accessibility of the result. A page is one
+// response: no script is needed, nothing is fetched, and the inline style and
+// script are named by hash for a content security policy without unsafe-*.
+//
+// It does not own HTTP, cookies, headers or the policy itself (package mux), nor
+// what is asked and why (packages flow and signin). It trusts no string that it
+// is given.
+package loginui
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"regexp"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/page"
+)
+
+//go:embed page.html style.css messages
+var assets embed.FS
+
+// Options says how the pages look. The zero value works.
+type Options struct {
+	// Brand is shown on pages whose frame names none; empty means "Gatehouse".
+	Brand string
+}
+
+// UI renders the hosted pages. It is safe for concurrent use.
+type UI struct {
+	brand     string
+	page      *template.Template
+	style     template.CSS
+	styleHash string
+	languages map[string]messages // by primary language subtag
+}
+
+var _ page.Renderer = (*UI)(nil)
+
+// New prepares the templates, the style and the texts.
+func New(o Options) (*UI, error) {
+	languages, err := readLanguages(assets)
+	if err != nil {
+		return nil, err
+	}
+	tmpl, err := template.New("page.html").Option("missingkey=error").ParseFS(assets, "page.html")
+	if err != nil {
+		return nil, fmt.Errorf("loginui: page template: %w", err)
+	}
+	style, err := assets.ReadFile("style.css")
+	if err != nil {
+		return nil, fmt.Errorf("loginui: style: %w", err)
+	}
+	u := &UI{brand: o.Brand, page: tmpl, languages: languages}
+	if u.brand == "" {
+		u.brand = "Gatehouse"
+	}
+	compact := compactCSS(string(style))
+	u.style, u.styleHash = template.CSS(compact), sourceHash(compact)
+	return u, nil
+}
+
+// Render turns p into a document. It fails for a page type it does not know and
+// for a form whose target is not a plain path or an http(s) address.
+func (u *UI) Render(ctx context.Context, p page.Page) (page.Document, error) {
+	if err := ctx.Err(); err != nil {
+		return page.Document{}, fmt.Errorf("loginui: %w", err)
+	}
+	v, err := u.view(p)
+	if err != nil {
+		return page.Document{}, err
+	}
+	v.Style = u.style
+	var b bytes.Buffer
+	if err := u.page.Execute(&b, v); err != nil {
+		return page.Document{}, fmt.Errorf("loginui: rendering %T: %w", p, err)
+	}
+	return page.Document{HTML: b.Bytes(), StyleHashes: []string{u.styleHash}}, nil
+}
+
+// sourceHash names an inline style or script in a content security policy.
+func sourceHash(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+var cssBlank = regexp.MustCompile(`\s+`)
+var cssTight = regexp.MustCompile(` ?([{};,]) ?`)
+
+// compactCSS drops the white space that only people need.
+func compactCSS(s string) string {
+	s = cssTight.ReplaceAllString(cssBlank.ReplaceAllString(s, " "), "$1")
+	return strings.TrimSpace(strings.ReplaceAll(s, ";}", "}"))
+}

@@ -1,0 +1,56 @@
+package loginui
+
+import (
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// safeURL reports whether s may stand in a link or a form target: a path, a
+// query or an http(s) address, free of what browsers read differently.
+func safeURL(s string) bool {
+	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f || r == unicode.ReplacementChar }) {
+		return false
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Opaque != "" {
+		return false
+	}
+	if u.Scheme == "" {
+		return u.Host == "" && !strings.HasPrefix(s, "//")
+	}
+	return (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// Persian, Indic scripts and emoji need the joiners to be spelt right.
+const (
+	zwnj = '\u200c'
+	zwj  = '\u200d'
+)
+
+// tidy makes a foreign text fit to stand in a sentence of ours: one line, at
+// most limit characters, without the invisible characters that reorder or hide
+// text around them.
+func tidy(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r) && r != zwnj && r != zwj:
+			return -1
+		}
+		return r
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	if runes := []rune(s); len(runes) > limit {
+		return strings.TrimSpace(string(runes[:limit-1])) + "…"
+	}
+	return s
+}
+
+// upperFirst capitalises the first character.
+func upperFirst(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(first)) + s[size:]
+}
