@@ -13,6 +13,7 @@ package loginui
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -25,7 +26,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/page"
 )
 
-//go:embed page.html style.css messages
+//go:embed page.html style.css script.js messages
 var assets embed.FS
 
 // Options says how the pages look. The zero value works.
@@ -36,22 +37,24 @@ type Options struct {
 
 // UI renders the hosted pages. It is safe for concurrent use.
 type UI struct {
-	brand     string
-	page      *template.Template
-	style     template.CSS
-	styleHash string
-	languages map[string]messages // by primary language subtag
+	brand      string
+	page       *template.Template
+	style      template.CSS
+	styleHash  string
+	script     template.JS // lets people look at a password; only where one is asked for
+	scriptHash string
+	languages  map[string]messages // by primary language subtag
 }
 
 var _ page.Renderer = (*UI)(nil)
 
-// New prepares the templates, the style and the texts.
+// New prepares the template, the style and the texts.
 func New(o Options) (*UI, error) {
 	languages, err := readLanguages(assets)
 	if err != nil {
 		return nil, err
 	}
-	tmpl, err := template.New("page.html").Option("missingkey=error").ParseFS(assets, "page.html")
+	tmpl, err := template.ParseFS(assets, "page.html")
 	if err != nil {
 		return nil, fmt.Errorf("loginui: page template: %w", err)
 	}
@@ -59,12 +62,14 @@ func New(o Options) (*UI, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loginui: style: %w", err)
 	}
-	u := &UI{brand: o.Brand, page: tmpl, languages: languages}
-	if u.brand == "" {
-		u.brand = "Gatehouse"
+	script, err := assets.ReadFile("script.js")
+	if err != nil {
+		return nil, fmt.Errorf("loginui: script: %w", err)
 	}
-	compact := compactCSS(string(style))
-	u.style, u.styleHash = template.CSS(compact), sourceHash(compact)
+	u := &UI{brand: cmp.Or(o.Brand, "Gatehouse"), page: tmpl, languages: languages}
+	css, js := compactCSS(string(style)), strings.TrimSpace(string(script))
+	u.style, u.styleHash = template.CSS(css), sourceHash(css)
+	u.script, u.scriptHash = template.JS(js), sourceHash(js)
 	return u, nil
 }
 
@@ -78,12 +83,18 @@ func (u *UI) Render(ctx context.Context, p page.Page) (page.Document, error) {
 	if err != nil {
 		return page.Document{}, err
 	}
+	doc := page.Document{StyleHashes: []string{u.styleHash}}
 	v.Style = u.style
+	if v.asksPassword() {
+		v.Script = u.script
+		doc.ScriptHashes = []string{u.scriptHash}
+	}
 	var b bytes.Buffer
 	if err := u.page.Execute(&b, v); err != nil {
 		return page.Document{}, fmt.Errorf("loginui: rendering %T: %w", p, err)
 	}
-	return page.Document{HTML: b.Bytes(), StyleHashes: []string{u.styleHash}}, nil
+	doc.HTML = b.Bytes()
+	return doc, nil
 }
 
 // sourceHash names an inline style or script in a content security policy.
@@ -92,10 +103,10 @@ func sourceHash(s string) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-var cssBlank = regexp.MustCompile(`\s+`)
+var cssBlank = regexp.MustCompile(`(\s|/\*[^*]*\*/)+`)
 var cssTight = regexp.MustCompile(` ?([{};,]) ?`)
 
-// compactCSS drops the white space that only people need.
+// compactCSS drops the comments and white space that only people need.
 func compactCSS(s string) string {
 	s = cssTight.ReplaceAllString(cssBlank.ReplaceAllString(s, " "), "$1")
 	return strings.TrimSpace(strings.ReplaceAll(s, ";}", "}"))

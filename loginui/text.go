@@ -2,19 +2,20 @@ package loginui
 
 import (
 	"net/url"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
+// uriChars are the characters of a URI (RFC 3986 section 2).
+var uriChars = regexp.MustCompile(`^[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+$`)
+
 // safeURL reports whether s may stand in a link or a form target: a path, a
-// query or an http(s) address, free of what browsers read differently.
+// query or an http(s) address in the characters of RFC 3986.
 func safeURL(s string) bool {
-	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f || r == unicode.ReplacementChar }) {
-		return false
-	}
 	u, err := url.Parse(s)
-	if err != nil || u.Opaque != "" {
+	if err != nil || u.Opaque != "" || !uriChars.MatchString(s) {
 		return false
 	}
 	if u.Scheme == "" {

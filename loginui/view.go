@@ -3,6 +3,7 @@ package loginui
 import (
 	"fmt"
 	"html/template"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -14,7 +15,9 @@ import (
 // view is what the one template shows: the parts of a card, top to bottom.
 type view struct {
 	Lang, Dir, Title, Brand, Footer string
+	Show                            string // label of the button that shows a password
 	Style                           template.CSS
+	Script                          template.JS
 	Heading, Lead                   string
 	Failed                          bool // the page itself is the bad news
 	Who                             *who
@@ -88,6 +91,7 @@ func (u *UI) view(p page.Page) (view, error) {
 // dress adds what every page shares.
 func (u *UI) dress(w *words, f page.Frame, v *view) {
 	v.Lang, v.Dir, v.Footer = w.say("lang"), w.say("dir"), w.say("footer")
+	v.Show = w.say("show")
 	if v.Brand = tidy(f.Brand, maxName); v.Brand == "" {
 		v.Brand = tidy(u.brand, maxName)
 	}
@@ -96,6 +100,10 @@ func (u *UI) dress(w *words, f page.Frame, v *view) {
 		title = "title.problem"
 	}
 	v.Title = w.say(title, "page", v.Heading, "brand", v.Brand)
+}
+
+func (v view) asksPassword() bool {
+	return v.Form != nil && slices.ContainsFunc(v.Form.Fields, func(f field) bool { return f.Type == "password" })
 }
 
 func signIn(w *words, p page.SignIn) (view, error) {
@@ -165,7 +173,11 @@ func failure(w *words, p page.Error) view {
 		Heading: w.sayOr(id, "cause."+string(page.CauseInternal)),
 		Lead:    w.sayOr(id+".lead", "cause."+string(page.CauseInternal)+".lead"),
 	}
-	v.Links = links(v.Links, w.say("error.continue"), p.Continue, true)
+	onwards := "error.continue"
+	if passes(p.Cause) {
+		onwards = "error.retry"
+	}
+	v.Links = links(v.Links, w.say(onwards), p.Continue, true)
 	v.Links = links(v.Links, w.say("sign_out.other"), p.SignOut, len(v.Links) == 0)
 	for _, f := range []fact{
 		{w.say("error.detail"), tidy(p.Detail, maxDetail)},
@@ -176,6 +188,15 @@ func failure(w *words, p page.Error) view {
 		}
 	}
 	return v
+}
+
+// passes reports whether the same request may well succeed when repeated.
+func passes(c page.Cause) bool {
+	switch c {
+	case page.CauseCrossSite, page.CauseCookies, page.CauseUnavailable, page.CauseInternal:
+		return true
+	}
+	return false
 }
 
 func withForm(v view, action string, hidden []page.Hidden, fields []field, submit string) (view, error) {
