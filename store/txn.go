@@ -44,9 +44,10 @@ func (t Txn) Validate(now time.Time) error {
 	return t.validWrites(kind)
 }
 
-// Late tells that the deadline has passed by the store's clock.
+// Late tells that the deadline has passed by the store's clock, in whole
+// milliseconds. The id is forgotten from then on, and not earlier.
 func (t Txn) Late(now time.Time) bool {
-	return !t.NotAfter.IsZero() && now.After(t.NotAfter)
+	return !t.NotAfter.IsZero() && now.UnixMilli() > t.NotAfter.UnixMilli()
 }
 
 // Kind returns the one kind of a valid transaction's tables.

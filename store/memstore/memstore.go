@@ -45,7 +45,7 @@ type txn struct {
 
 type remembered struct {
 	receipt store.Receipt
-	until   time.Time
+	until   int64 // milliseconds
 }
 
 type partition struct {
@@ -149,7 +149,7 @@ func (s *Store) Commit(ctx context.Context, t store.Txn) (store.Receipt, error) 
 		return store.Receipt{}, err
 	}
 	id := txn{t.Partition, t.ID}
-	if r, ok := s.done[id]; ok && !t.ID.IsZero() && !now.After(r.until) {
+	if r, ok := s.done[id]; ok && !t.ID.IsZero() && now.UnixMilli() <= r.until {
 		return r.receipt, nil
 	}
 	if err := s.judge(t, now); err != nil {
@@ -157,7 +157,7 @@ func (s *Store) Commit(ctx context.Context, t store.Txn) (store.Receipt, error) 
 	}
 	receipt := s.apply(t, now)
 	if !t.ID.IsZero() {
-		s.done[id] = remembered{receipt, t.NotAfter}
+		s.done[id] = remembered{receipt, t.NotAfter.UnixMilli()}
 	}
 	s.sweep(now)
 	s.feed.Publish(receipt.Version, t.Writes)

@@ -28,7 +28,7 @@ func (s *Store) sweep(now time.Time) {
 	}
 	s.swept = now
 	for id, r := range s.done {
-		if now.After(r.until) {
+		if now.UnixMilli() > r.until {
 			delete(s.done, id)
 		}
 	}
