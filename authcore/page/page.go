@@ -136,14 +136,18 @@ func (SignedIn) page()       {}
 func (Error) page()          {}
 
 // Document is a rendered page: one self-contained response. Styles and
-// scripts are inline and named by hash in the content security policy.
+// scripts are inline and named by hash in the content security policy, which
+// must also allow images from data: URLs (the icon). No page needs a script:
+// where a policy leaves it out, only a convenience is missing.
 type Document struct {
 	HTML         []byte
 	StyleHashes  []string // "sha256-…", base64, of each inline style
 	ScriptHashes []string // the same of each inline script
 }
 
-// Renderer turns view models into HTML.
+// Renderer turns view models into HTML. Addresses in them are paths or http(s)
+// URLs in the characters of RFC 3986: a link that is not is left out, a form
+// target that is not is an error.
 type Renderer interface {
 	Render(ctx context.Context, p Page) (Document, error)
 }
