@@ -1,0 +1,109 @@
+package authcore
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/guard"
+	"github.com/gatehouse-auth/gatehouse/authcore/page"
+	"github.com/gatehouse-auth/gatehouse/authcore/secret"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+// StateConfig says what the shared state stands on: what outlives a
+// configuration.
+type StateConfig struct {
+	Directory store.Store
+	Session   store.Store // nil: Directory
+	Keys      *secret.Keys
+	Now       func() time.Time // nil: time.Now
+	Logger    *slog.Logger     // nil: discards
+}
+
+// Config is one configuration. Its zero value is the pool "default" with
+// nothing in it. New resolves it once; Validate returns all problems.
+type Config struct {
+	Pools    []PoolConfig
+	Renderer page.Renderer
+	Logger   *slog.Logger
+}
+
+// PoolConfig configures a pool. Zero values mean the defaults of docs/caddyfile.md.
+type PoolConfig struct {
+	Name           string // "default" if empty
+	Issuer         string // explicit; empty: from the login site
+	IssuerExplicit bool   // the operator named it, so that a stored issuer may be replaced
+	Brand          string
+	MinLength      int
+	SessionIdle    time.Duration
+	SessionLife    time.Duration
+	Access         time.Duration
+	ID             time.Duration
+	Refresh        time.Duration
+	ReuseGrace     time.Duration
+	SigningAlg     string
+	IDSigningAlg   string
+	Groups         []string
+	Resources      []ResourceConfig
+	Clients        []ClientConfig
+	Login          LoginConfig
+	Sites          []SiteConfig
+}
+
+// LoginConfig is where a pool's login lives.
+type LoginConfig struct {
+	Origin string // https://login.example.com
+	Prefix string // "" or "/_auth" in one-site mode
+}
+
+// SiteConfig is a gated origin.
+type SiteConfig struct {
+	Origin   string
+	Resource string   // empty: the origin
+	Scopes   []string // filled in from a declared resource of the same id
+}
+
+// ResourceConfig declares an API.
+type ResourceConfig struct {
+	ID         string
+	Scopes     []string
+	TokenTTL   time.Duration
+	SigningAlg string
+}
+
+// ClientConfig registers an application.
+type ClientConfig struct {
+	ID              string
+	Name            string
+	Secrets         []secret.Hidden
+	Auth            string // token endpoint auth method; empty: basic and post, or none without a secret
+	Redirects       []string
+	LogoutRedirects []string
+	Grants          []GrantConfig
+	Scopes          []string
+	DefaultScopes   []string
+	Resources       []string
+	DefaultResource string
+	Native          bool
+	PKCEOptional    bool
+	RotateOff       bool
+	Access          time.Duration
+	IDLife          time.Duration
+	Refresh         time.Duration
+	IDSigningAlg    string
+	Disabled        bool
+	Where           string // file:line, for errors
+}
+
+// GrantConfig allows a grant type; scopes are of client_credentials.
+type GrantConfig struct {
+	Type   string
+	Scopes []string
+}
+
+// GateConfig is one gate line of one pool, before its sites are known.
+type GateConfig struct {
+	Pool    string
+	Rule    guard.Rule
+	Origins []string // origins that lead to it
+}

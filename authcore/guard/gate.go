@@ -1,0 +1,215 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/fault"
+	"github.com/gatehouse-auth/gatehouse/authcore/mux"
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+)
+
+// passed is what an earlier gate of the same route found out about a request.
+type passed struct {
+	site  *site
+	entry *entry // nil: anonymous
+	creds credentials
+}
+
+type passedKey struct{}
+
+// Handle judges a request. It answers what is the site's own (callback,
+// logout, me, metadata) and the redirect to sign in, and returns nil; or it
+// returns a *Denial; or it calls next once with the request cleaned and named,
+// and returns next's error. The request's facts come from mux.ClientOf.
+//
+// Several gates of one route add up: the first cleans and identifies, each
+// judges its own conditions.
+func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
+	client := mux.ClientOf(r)
+	s, ok := g.sites[client.Origin]
+	if !ok {
+		clean(r)
+		return &Denial{Status: http.StatusMisdirectedRequest, Cause: fault.New(fault.NotFound, "no site here has this host")}
+	}
+	seen, _ := r.Context().Value(passedKey{}).(*passed)
+	if seen == nil || seen.site.Pool.ID != s.Pool.ID {
+		seen = &passed{site: s, creds: readCredentials(r, s)}
+		clean(r)
+		if handled, err := g.own(w, r, s, seen.creds, client); handled || err != nil {
+			return err
+		}
+		r = r.WithContext(context.WithValue(r.Context(), passedKey{}, seen))
+	}
+	public := g.rule.open(rawPath(client.OrigURI), r.URL.EscapedPath())
+	if seen.entry == nil {
+		e, err := g.identify(r, s, seen.creds)
+		if err != nil && !public {
+			return g.refuse(w, r, s, seen.creds, client, err)
+		}
+		seen.entry = e
+	}
+	if !public {
+		if err := g.admit(r, s, seen); err != nil {
+			stripIdentity(r.Header)
+			return err
+		}
+	}
+	return g.pass(w, r, s, seen, next)
+}
+
+// errAnonymous means that a request carries no credential this gate takes.
+var errAnonymous = errors.New("guard: no credential")
+
+// identify finds out who a request is, from the one credential that counts.
+func (g *Gate) identify(r *http.Request, s *site, c credentials) (*entry, error) {
+	switch {
+	case c.bad:
+		return nil, fault.New(fault.InvalidToken, "the Authorization header is not one Bearer token")
+	case c.bearer != "":
+		return g.guard.bearer(r.Context(), s, c.bearer)
+	case c.cookie != "" && !g.rule.API:
+		e, err := g.guard.session(r.Context(), s, c.cookie)
+		if errors.Is(err, fault.NotFound) {
+			return nil, errAnonymous
+		}
+		return e, err
+	}
+	return nil, errAnonymous
+}
+
+// admit judges the conditions of this gate.
+func (g *Gate) admit(r *http.Request, s *site, seen *passed) error {
+	who := seen.entry.principal
+	if who.Browser {
+		if g.rule.API {
+			return g.challenge(s, errAnonymous)
+		}
+		if err := sameOrigin(r, s); err != nil {
+			return err
+		}
+	}
+	lacks := g.rule.judge(who)
+	if lacks == (missing{}) {
+		return nil
+	}
+	if lacks.scope {
+		return g.challenge(s, fault.New(fault.InsufficientScope, lacks.reason))
+	}
+	d := &Denial{
+		Status: http.StatusForbidden, Header: http.Header{"Cache-Control": {"no-store"}},
+		Cause: fault.New(fault.Forbidden, lacks.reason), Browser: who.Browser && navigation(r),
+	}
+	if d.Browser {
+		d.SignOut = s.Origin + logoutPath
+	}
+	if !who.Browser {
+		d.Header.Set("WWW-Authenticate", s.challenge)
+	}
+	return d
+}
+
+// pass names the caller and hands the request on.
+func (g *Gate) pass(w http.ResponseWriter, r *http.Request, s *site, seen *passed, next Next) error {
+	who := &pool.Principal{Pool: s.Pool.ID}
+	if seen.entry != nil {
+		who = seen.entry.principal
+		stripIdentity(r.Header)
+		if err := g.guard.name(r.Context(), r.Header, s, &g.rule, seen.entry); err != nil {
+			return unavailable(err)
+		}
+	}
+	// A token goes on to the resource that it is meant for, and nowhere else.
+	if seen.creds.bearer != "" && (g.rule.Strip || seen.entry == nil && g.guard.ours(r.Context(), s, seen.creds.bearer)) {
+		r.Header.Del("Authorization")
+	}
+	return next(w, r, Identity{Principal: who, Resource: s.Resource})
+}
+
+// ours reports whether a token that opened nothing here is a token of the pool all the same.
+func (g *Guard) ours(ctx context.Context, s *site, raw string) bool {
+	_, err := g.tokens.VerifyAccess(ctx, s.Pool, raw)
+	return err == nil
+}
+
+// refuse answers a request that nobody stands behind: a person who navigates
+// is led to sign in, everybody else gets a challenge.
+func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, s *site, c credentials, client mux.Client, err error) error {
+	switch {
+	case errors.Is(err, errAnonymous):
+		if !g.rule.API && navigation(r) {
+			return g.guard.signIn(w, r, s, client.OrigURI)
+		}
+		return g.challenge(s, err)
+	case errors.Is(err, fault.InvalidToken):
+		return g.challenge(s, err)
+	}
+	return unavailable(err)
+}
+
+// challenge is the answer to an API caller (RFC 6750 3, RFC 9728 5.1).
+func (g *Gate) challenge(s *site, err error) *Denial {
+	d := &Denial{Status: http.StatusUnauthorized, Cause: err, Header: http.Header{"Cache-Control": {"no-store"}}}
+	value := s.challenge
+	switch fault.CodeOf(err) {
+	case fault.InvalidToken:
+		value += `, error="invalid_token", error_description="` + fault.TextOf(err) + `"`
+	case fault.InsufficientScope:
+		d.Status = http.StatusForbidden
+		value += `, error="insufficient_scope", error_description="` + fault.TextOf(err) + `"`
+	}
+	if len(g.rule.Scopes) > 0 {
+		value += `, scope="` + strings.Join(g.rule.Scopes, " ") + `"`
+	}
+	d.Header.Set("WWW-Authenticate", value)
+	return d
+}
+
+// unavailable is the answer when we cannot find out.
+func unavailable(err error) *Denial {
+	return &Denial{
+		Status: http.StatusServiceUnavailable, Cause: err,
+		Header: http.Header{"Retry-After": {"5"}, "Cache-Control": {"no-store"}},
+	}
+}
+
+// navigation reports whether a browser is going to a page, so that a redirect
+// makes sense: never for fetch, forms sent to an API, or images.
+func navigation(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	if r.Header.Get("Upgrade") != "" {
+		return false
+	}
+	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
+		return mode == "navigate"
+	}
+	return strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+// sameOrigin refuses what another site makes a browser send with our cookie:
+// unsafe methods and upgrades need a same-origin proof.
+func sameOrigin(r *http.Request, s *site) error {
+	safe := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
+	if safe && r.Header.Get("Upgrade") == "" {
+		return nil
+	}
+	origin := r.Header.Get("Origin")
+	site := r.Header.Get("Sec-Fetch-Site")
+	if origin == s.Origin || origin == "" && (site == "" || site == "same-origin" || site == "none") {
+		return nil
+	}
+	return &Denial{Status: http.StatusForbidden, Cause: fault.New(fault.CrossSite, "the request was sent from another site")}
+}
+
+// rawPath is the escaped path of a request URI.
+func rawPath(uri string) string {
+	if u, err := url.ParseRequestURI(uri); err == nil {
+		return u.EscapedPath()
+	}
+	return ""
+}

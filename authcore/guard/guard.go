@@ -1,0 +1,192 @@
+// Package guard is the gate as a library: request → Principal. It strips what
+// only it may say, reads a session cookie or a bearer token, judges the
+// conditions, names the caller to the upstream, and answers what is a site's
+// own (callback, logout, who am I, protected resource metadata).
+//
+// It does not know the server in front, and it does not render refusals: a
+// refusal is a *Denial for whoever runs the gate.
+package guard
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/mux"
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/token"
+)
+
+// Config says what gates stand on; one per process.
+type Config struct {
+	Tokens   *token.Service
+	Sessions *session.Service
+	// Secret derives a pool's key for one purpose.
+	Secret func(ctx context.Context, id pool.ID, purpose string) ([]byte, error)
+	// LogoutTicket seals the proof that a person asked to end a session by
+	// name; the login host's logout honours it.
+	LogoutTicket func(ctx context.Context, p *pool.Pool, sessionName string) (string, error)
+	Now          func() time.Time // nil: time.Now
+	Logger       *slog.Logger     // nil: discards
+	// CacheSize bounds the cached sessions and tokens of all gates; 0: 65536.
+	CacheSize int
+}
+
+// Guard holds the caches that all gates of a process share; it survives reloads.
+type Guard struct {
+	tokens       *token.Service
+	sessions     *session.Service
+	secret       func(ctx context.Context, id pool.ID, purpose string) ([]byte, error)
+	logoutTicket func(ctx context.Context, p *pool.Pool, sessionName string) (string, error)
+	now          func() time.Time
+	log          *slog.Logger
+	cache        *cache
+}
+
+// New returns a Guard.
+func New(c Config) *Guard {
+	g := &Guard{tokens: c.Tokens, sessions: c.Sessions, secret: c.Secret, logoutTicket: c.LogoutTicket, now: c.Now, log: c.Logger}
+	if g.now == nil {
+		g.now = time.Now
+	}
+	if g.log == nil {
+		g.log = slog.New(slog.DiscardHandler)
+	}
+	size := c.CacheSize
+	if size <= 0 {
+		size = 65536
+	}
+	g.cache = newCache(size)
+	return g
+}
+
+// Site is a protected origin, resolved.
+type Site struct {
+	Pool     *pool.Pool
+	Origin   string       // https://app.example.com
+	Resource string       // audience it accepts; its origin by default
+	Client   *pool.Client // "site:" + Origin
+	// Login is the login host's base URL: origin and prefix.
+	Login string
+	// OneSite is set where the login lives on this origin under /_auth: then
+	// logout is the login's.
+	OneSite bool
+}
+
+// Gate is one gate line in front of a route: its rule, and its sites by origin.
+type Gate struct {
+	guard *Guard
+	rule  Rule
+	sites map[string]*site
+}
+
+// site is a Site with what is computed once.
+type site struct {
+	Site
+	cookies      mux.Cookies
+	callback     string // redirect URI
+	metadataPath string // of RFC 9728
+	metadata     map[string]any
+	challenge    string // Bearer resource_metadata="…"
+}
+
+// Gate returns a gate for the origins that lead to one line.
+func (g *Guard) Gate(rule Rule, sites []Site) (*Gate, error) {
+	if err := rule.validate(); err != nil {
+		return nil, err
+	}
+	gate := &Gate{guard: g, rule: rule, sites: make(map[string]*site, len(sites))}
+	for _, s := range sites {
+		prepared, err := prepare(s, rule)
+		if err != nil {
+			return nil, fmt.Errorf("guard: site %s: %w", s.Origin, err)
+		}
+		gate.sites[s.Origin] = prepared
+	}
+	return gate, nil
+}
+
+// prepare computes what every request at a site needs.
+func prepare(s Site, rule Rule) (*site, error) {
+	if rule.Resource != "" {
+		s.Resource = rule.Resource
+	}
+	if s.Resource == "" {
+		s.Resource = s.Origin
+	}
+	path, err := metadataPath(s.Origin, s.Resource)
+	if err != nil {
+		return nil, err
+	}
+	p := &site{
+		Site:         s,
+		cookies:      mux.Cookies{Origin: s.Origin, Pool: string(s.Pool.ID)},
+		callback:     s.Origin + callbackPath,
+		metadataPath: path,
+		challenge:    `Bearer resource_metadata="` + s.Origin + path + `"`,
+	}
+	p.metadata = map[string]any{
+		"resource":                 s.Resource,
+		"authorization_servers":    []string{s.Pool.Issuer},
+		"bearer_methods_supported": []string{"header"},
+	}
+	if r := s.Pool.Resources[s.Resource]; r != nil && len(r.Scopes) > 0 {
+		p.metadata["scopes_supported"] = r.Scopes
+	}
+	return p, nil
+}
+
+// The paths that are ours at a protected site.
+const (
+	ownPrefix    = "/_auth/"
+	callbackPath = "/_auth/callback"
+	logoutPath   = "/_auth/logout"
+	mePath       = "/_auth/me"
+	wellKnown    = "/.well-known/oauth-protected-resource"
+)
+
+// metadataPath inserts the well-known segment between host and path of a
+// resource on this origin (RFC 9728 3.1); a resource that is named otherwise
+// is described at the root.
+func metadataPath(origin, resource string) (string, error) {
+	u, err := url.Parse(resource)
+	if err != nil || u.Scheme == "" {
+		return "", fmt.Errorf("resource %q is not an absolute URI", resource)
+	}
+	if u.Scheme+"://"+u.Host != origin {
+		return wellKnown, nil
+	}
+	return wellKnown + strings.TrimSuffix(u.EscapedPath(), "/"), nil
+}
+
+// Denial is a refusal.
+type Denial struct {
+	Status  int         // 400, 401, 403, 421, 503
+	Header  http.Header // WWW-Authenticate, Retry-After, Cache-Control
+	Cause   error       // for the log; a fault.Error whose text is safe to show
+	Browser bool        // a person is looking: a page may be shown
+	SignOut string      // link to sign out, for such a page
+	Retry   string      // link to try again, for such a page
+}
+
+// Error names the status and the cause, for logs.
+func (d *Denial) Error() string {
+	return fmt.Sprintf("gate: %d %s: %v", d.Status, http.StatusText(d.Status), d.Cause)
+}
+
+// Unwrap returns the cause.
+func (d *Denial) Unwrap() error { return d.Cause }
+
+// Identity is what a passed request carries, for placeholders and logs.
+type Identity struct {
+	Principal *pool.Principal // never nil; Anonymous on a public route without a session
+	Resource  string
+}
+
+// Next is what stands behind a gate.
+type Next func(http.ResponseWriter, *http.Request, Identity) error

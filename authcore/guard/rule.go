@@ -1,0 +1,134 @@
+package guard
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+)
+
+// Mode says what a gate line does.
+type Mode string
+
+// The modes of a gate.
+const (
+	Require Mode = "require"
+	Public  Mode = "public" // names a caller who has a valid session, refuses nobody
+)
+
+// Rule is one line of configuration, parsed.
+type Rule struct {
+	Mode     Mode
+	Scopes   []string   // each must be held; implies API
+	Clients  []string   // any of them; implies API
+	Groups   [][]string // of each element, one group must be held
+	Browser  bool       // cookie only
+	API      bool       // bearer only
+	Public   []string   // paths open to all: exact, or ending in /*
+	Headers  string     // preset of upstream headers; "" is X-Auth-*
+	Strip    bool       // strip_token
+	Resource string     // overrides the site's resource
+}
+
+// validate refuses what could be read as "allow".
+func (r *Rule) validate() error {
+	if r.Mode != Require && r.Mode != Public {
+		return fmt.Errorf("guard: mode %q is neither require nor public", r.Mode)
+	}
+	if len(r.Scopes) > 0 || len(r.Clients) > 0 {
+		r.API = true
+	}
+	if r.API && r.Browser {
+		return fmt.Errorf("guard: scope:, client: and api ask for a bearer token, browser for a session: nobody has both")
+	}
+	for _, any := range r.Groups {
+		if len(any) == 0 || slices.Contains(any, "") {
+			return fmt.Errorf("guard: an empty group condition would deny everybody")
+		}
+	}
+	for _, p := range r.Public {
+		if err := ValidatePublic(p); err != nil {
+			return err
+		}
+	}
+	if _, ok := presets()[r.Headers]; !ok {
+		return fmt.Errorf("guard: no header preset is named %q", r.Headers)
+	}
+	return nil
+}
+
+// ValidatePublic checks a pattern of public paths: an absolute ASCII path,
+// exact, or ending in /*.
+func ValidatePublic(p string) error {
+	body := strings.TrimSuffix(p, "/*")
+	switch {
+	case !strings.HasPrefix(p, "/"):
+		return fmt.Errorf("guard: public path %q does not begin with /", p)
+	case strings.ContainsAny(body, "*?"):
+		return fmt.Errorf("guard: public path %q: a wildcard may only stand at the end, as /*", p)
+	case strings.ContainsAny(body, `%\;#`) || !visibleASCII(body):
+		return fmt.Errorf("guard: public path %q: write plain visible ASCII, not encoded", p)
+	case body != "" && body != "/" && !slices.Contains(pathForms(body), body):
+		return fmt.Errorf("guard: public path %q is not in its shortest form", p)
+	}
+	return nil
+}
+
+// missing is what a principal lacks; the zero value is nothing.
+type missing struct {
+	scope  bool // insufficient_scope
+	reason string
+}
+
+// judge says what the principal lacks for the rule. Its kind of credential was
+// checked when it was read.
+func (r *Rule) judge(p *pool.Principal) missing {
+	for _, s := range r.Scopes {
+		if !slices.Contains(p.Scopes, s) {
+			return missing{scope: true, reason: "the token lacks the scope " + s}
+		}
+	}
+	if len(r.Clients) > 0 && !slices.Contains(r.Clients, string(p.Client)) {
+		return missing{reason: "the token's client is not allowed here"}
+	}
+	for _, any := range r.Groups {
+		if !slices.ContainsFunc(any, func(g string) bool { return slices.Contains(p.Groups, g) }) {
+			return missing{reason: "not a member of " + strings.Join(any, " or ")}
+		}
+	}
+	if r.Browser && !p.Browser {
+		return missing{reason: "this route takes browser sessions only"}
+	}
+	return missing{}
+}
+
+// open reports whether every form of every path matches a public pattern.
+func (r *Rule) open(paths ...string) bool {
+	if r.Mode == Public {
+		return true
+	}
+	if len(r.Public) == 0 {
+		return false
+	}
+	for _, p := range paths {
+		forms := pathForms(p)
+		if forms == nil {
+			return false
+		}
+		for _, f := range forms {
+			if !slices.ContainsFunc(r.Public, func(pattern string) bool { return matchPublic(pattern, f) }) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// matchPublic matches one form against one pattern.
+func matchPublic(pattern, path string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(path, prefix)
+	}
+	return path == pattern
+}
