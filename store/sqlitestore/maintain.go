@@ -102,6 +102,9 @@ func (w *writer) reopen() error {
 	if err := w.connect(); err != nil {
 		return err
 	}
+	if err := w.useLog(); err != nil {
+		return err
+	}
 	if err := w.prepare(); err != nil {
 		return err
 	}
@@ -124,7 +127,7 @@ func (w *writer) reopen() error {
 
 // finish answers nobody any more: it flushes and marks the file as clean.
 func (w *writer) finish() {
-	if w.crash {
+	if w.store.abandon.Load() {
 		return
 	}
 	if w.broken != nil {

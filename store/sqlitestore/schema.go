@@ -36,22 +36,24 @@ var schema = []string{
 	fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion),
 }
 
-// start opens the file for the first time in this process: it creates or
-// checks the schema, raises the failover epoch after an unclean end, and marks
-// the file as open, all in one transaction.
+// start opens the file for the first time in this process. It looks at a file
+// before it changes anything. Then, in one transaction, it creates the schema,
+// raises the failover epoch after an unclean end and marks the file as open.
 func (w *writer) start() error {
 	if err := w.connect(); err != nil {
-		if code(err) == sqlite3.SQLITE_NOTADB {
-			return fmt.Errorf("%w: %w", ErrForeign, err)
-		}
 		return err
 	}
-	fresh := true
-	err := w.transaction(full, func() error {
-		var err error
-		if fresh, err = w.recognize(); err != nil {
-			return err
-		}
+	fresh, err := w.recognize()
+	if code(err) == sqlite3.SQLITE_NOTADB {
+		return fmt.Errorf("%w: %w", ErrForeign, err)
+	}
+	if err != nil {
+		return err
+	}
+	if err := w.useLog(); err != nil {
+		return err
+	}
+	err = w.transaction(full, func() error {
 		if fresh {
 			if err := w.exec(schema...); err != nil {
 				return err

@@ -62,6 +62,7 @@ type Store struct {
 	closeErr error
 	inflight sync.RWMutex // held for reading by each call, for writing by Close
 	closed   atomic.Bool
+	abandon  atomic.Bool // tests: end as a killed process would
 }
 
 type request struct {
@@ -82,6 +83,16 @@ type answer struct {
 // both are left untouched; a full or failing disk is store.ErrUnavailable. If the store was not closed cleanly, its failover
 // epoch is raised.
 func Open(ctx context.Context, path string, o Options) (*Store, error) {
+	s, err := prepare(ctx, path, o)
+	if err != nil {
+		return nil, err
+	}
+	go s.write()
+	return s, nil
+}
+
+// prepare is Open without the writer's goroutine.
+func prepare(ctx context.Context, path string, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -102,7 +113,6 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	if err := s.open(ctx, path, o.Logger); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlitestore: open %s: %w", path, unopened(err)), s.release())
 	}
-	go s.write()
 	return s, nil
 }
 

@@ -57,7 +57,6 @@ type writer struct {
 	ticks   int  // since then
 
 	batches int   // SQLite transactions that held commits, for tests
-	crash   bool  // tests: end like a killed process
 	last    error // of the end
 }
 
@@ -305,15 +304,14 @@ func (w *writer) connect() error {
 	if w.conn, err = db.Conn(w.ctx); err != nil {
 		return err
 	}
-	for _, text := range []string{
+	return w.exec(
 		"PRAGMA page_size = 8192", // of a new file
 		"PRAGMA wal_autocheckpoint = 0",
-		"PRAGMA journal_size_limit = 67108864",
-	} {
-		if err := w.exec(text); err != nil {
-			return err
-		}
-	}
+		"PRAGMA journal_size_limit = 67108864")
+}
+
+// useLog puts the file into write-ahead log mode, where it stays.
+func (w *writer) useLog() error {
 	var mode string
 	if err := w.conn.QueryRowContext(w.ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
 		return err
