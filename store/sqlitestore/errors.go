@@ -17,6 +17,8 @@ var (
 	// ErrForeign: the file is something else than a store.
 	ErrForeign = errors.New("the file is not a Gatehouse store")
 
+	errReaders = errors.New("readers keep the log from being folded into the file")
+
 	errLost = errors.New("acknowledged commits are missing from the file")
 )
 
@@ -37,7 +39,7 @@ func transient(err error) bool {
 	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY:
 		return true
 	}
-	return false
+	return errors.Is(err, errReaders)
 }
 
 // unopened words the failure of Open.

@@ -14,15 +14,22 @@ func (w *writer) maintain() {
 		w.recover()
 		return
 	}
-	if w.dirty {
-		w.note("flush", w.flush())
-	}
-	if w.broken == nil {
-		w.note("sweep", w.sweep())
-	}
 	w.ticks++
-	if w.broken == nil && w.ticks >= checkpointTicks && w.commits > 0 {
-		w.note("checkpoint", w.checkpoint())
+	steps := []struct {
+		name string
+		due  bool
+		do   func() error
+	}{
+		{"flush", w.dirty, w.flush},
+		{"sweep", true, w.sweep},
+		{"checkpoint", w.logged > 0 && w.ticks >= checkpointTicks, w.checkpoint},
+		// On a full disk the log's room may be all there is.
+		{"truncate", w.starved, w.truncate},
+	}
+	for _, step := range steps {
+		if step.due && w.broken == nil {
+			w.note(step.name, step.do())
+		}
 	}
 }
 
@@ -41,8 +48,17 @@ func (w *writer) flush() error {
 
 // checkpoint copies the log into the file as far as readers allow.
 func (w *writer) checkpoint() error {
-	w.commits, w.ticks = 0, 0
+	w.logged, w.ticks = 0, 0
 	return w.fold("PASSIVE")
+}
+
+// truncate copies the whole log into the file and gives its room back.
+func (w *writer) truncate() error {
+	err := w.fold("TRUNCATE")
+	if err == nil {
+		w.writes()
+	}
+	return err
 }
 
 func (w *writer) fold(mode string) error {
@@ -52,7 +68,7 @@ func (w *writer) fold(mode string) error {
 		return err
 	}
 	if busy != 0 && mode != "PASSIVE" {
-		return errors.New("checkpoint: readers are in the way")
+		return errReaders
 	}
 	return nil
 }
@@ -62,10 +78,6 @@ func (w *writer) fold(mode string) error {
 func (w *writer) note(doing string, err error) {
 	switch {
 	case err == nil:
-		if w.starved {
-			w.starved = false
-			w.log.Info("the store takes writes again", "path", w.path)
-		}
 	case transient(err):
 		if !w.starved {
 			w.starved = true
@@ -74,6 +86,14 @@ func (w *writer) note(doing string, err error) {
 	default:
 		w.broken = fmt.Errorf("%s: %w", doing, err)
 		w.log.Error("the store refuses writes until its file is sound again", "path", w.path, "doing", doing, "error", err)
+	}
+}
+
+// writes notes that the disk took a write.
+func (w *writer) writes() {
+	if w.starved {
+		w.starved = false
+		w.log.Info("the store takes writes again", "path", w.path)
 	}
 }
 
@@ -93,7 +113,7 @@ func (w *writer) recover() {
 		}
 		return // the next tick tries again
 	}
-	w.broken, w.dirty = nil, false
+	w.broken, w.starved = nil, false
 	w.log.Info("the store takes writes again", "path", w.path)
 }
 

@@ -133,6 +133,8 @@ type statements struct {
 	put, remove      *sql.Stmt
 	sequence         *sql.Stmt
 	recall, remember *sql.Stmt // transaction ids
+
+	all []*sql.Stmt
 }
 
 func (w *writer) prepare() error {
@@ -152,6 +154,7 @@ func (w *writer) prepare() error {
 			return err
 		}
 		*p.into = stmt
+		w.stmt.all = append(w.stmt.all, stmt)
 	}
 	return nil
 }

@@ -260,6 +260,11 @@ func (s *Store) Close() error {
 // last one folds the log into the file.
 func (s *Store) release() error {
 	var errs []error
+	for _, stmt := range []*sql.Stmt{s.get, s.scan} {
+		if stmt != nil {
+			errs = append(errs, stmt.Close())
+		}
+	}
 	if s.reads != nil {
 		errs = append(errs, s.reads.Close())
 	}

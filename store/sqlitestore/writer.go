@@ -20,10 +20,12 @@ const (
 	// only is flushed at the next one.
 	tick = 500 * time.Millisecond
 
-	// The log is folded into the file after this many commits, or this many
-	// ticks if there was any.
-	checkpointCommits = 4000
-	checkpointTicks   = 20
+	// The log is folded into the file when it has about this many bytes, or
+	// after this many ticks if it has any.
+	checkpointBytes = 16 << 20
+	checkpointTicks = 20
+
+	pageSize = 8192
 )
 
 // level is SQLite's synchronous setting.
@@ -52,9 +54,9 @@ type writer struct {
 	broken  error     // why writes are refused
 	starved bool      // the disk was full at the last attempt; logged once
 
-	dirty   bool // acknowledged, in the log, but not yet fsynced
-	commits int  // since the log was folded into the file
-	ticks   int  // since then
+	dirty  bool // acknowledged, in the log, but not yet fsynced
+	logged int  // bytes since the log was folded into the file, roughly
+	ticks  int  // since then
 
 	batches int   // SQLite transactions that held commits, for tests
 	last    error // of the end
@@ -113,7 +115,7 @@ func (w *writer) serve(batch []request) {
 		}
 		r.done <- answers[i].answer
 	}
-	if w.broken == nil && w.commits >= checkpointCommits {
+	if w.broken == nil && w.logged >= checkpointBytes {
 		w.note("checkpoint", w.checkpoint())
 	}
 }
@@ -137,7 +139,7 @@ func (w *writer) commit(batch []request) ([]outcome, error) {
 				return err
 			}
 			if o.applied {
-				applied++
+				applied += size(r.txn) + pageSize*len(r.txn.Writes)
 			}
 			outcomes = append(outcomes, o)
 		}
@@ -149,8 +151,9 @@ func (w *writer) commit(batch []request) ([]outcome, error) {
 	}
 	w.seq = seq
 	if applied > 0 {
+		w.writes()
 		w.batches++
-		w.commits += applied
+		w.logged += applied
 		w.dirty = lvl == normal || w.dirty && lvl != full
 	}
 	return outcomes, nil
@@ -305,7 +308,7 @@ func (w *writer) connect() error {
 		return err
 	}
 	return w.exec(
-		"PRAGMA page_size = 8192", // of a new file
+		fmt.Sprintf("PRAGMA page_size = %d", pageSize), // of a new file
 		"PRAGMA wal_autocheckpoint = 0",
 		"PRAGMA journal_size_limit = 67108864")
 }
@@ -322,9 +325,13 @@ func (w *writer) useLog() error {
 	return nil
 }
 
-// close closes the connection; the statements go with it.
+// close closes the connection. The statements go first: one that is left keeps
+// SQLite's half of the connection, and so the files, open for ever.
 func (w *writer) close() error {
 	var errs []error
+	for _, stmt := range w.stmt.all {
+		errs = append(errs, stmt.Close())
+	}
 	if w.conn != nil {
 		errs = append(errs, w.conn.Close())
 	}

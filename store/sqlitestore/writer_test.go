@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -164,13 +165,24 @@ func TestCheckpoint(t *testing.T) {
 	user := store.Txn{Partition: 9, Writes: []store.Write{write(storetest.Users, "u", time.Time{})}}
 	serve(s, user)
 	for range checkpointTicks {
-		if s.writer.commits != 1 {
-			t.Fatalf("%d commits in the log", s.writer.commits)
+		if s.writer.logged == 0 {
+			t.Fatal("folded too early")
 		}
 		s.writer.maintain()
 	}
-	if s.writer.commits != 0 || s.writer.broken != nil {
-		t.Errorf("%d commits in the log, %v", s.writer.commits, s.writer.broken)
+	if s.writer.logged != 0 || s.writer.broken != nil {
+		t.Errorf("%d bytes in the log, %v", s.writer.logged, s.writer.broken)
+	}
+	value := write(storetest.Invites, "large", time.Time{})
+	value.Value = make([]byte, 1<<20)
+	for i := range 40 {
+		serve(s, store.Txn{Partition: 9, Writes: []store.Write{value}})
+		if i > 20 && s.writer.logged > checkpointBytes+2<<20 {
+			t.Fatalf("%d bytes in the log", s.writer.logged)
+		}
+	}
+	if info, err := os.Stat(s.writer.path + "-wal"); err != nil || info.Size() > 2*checkpointBytes {
+		t.Errorf("the log has %d bytes, %v", info.Size(), err)
 	}
 }
 
