@@ -1,0 +1,132 @@
+// Package oauth is the OAuth 2.0 and OpenID Connect face of a pool: authorize,
+// token, userinfo, discovery, JWKS.
+//
+// It owns what these protocols ask on the wire: which parameters, in which
+// order they are judged, where an error goes. Signing in is signin's, tokens
+// are token's; error bodies are mux's.
+package oauth
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/jose"
+	"github.com/gatehouse-auth/gatehouse/authcore/mux"
+	"github.com/gatehouse-auth/gatehouse/authcore/oauth/grant"
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/token"
+)
+
+// Keys publishes the verification keys of a pool.
+type Keys interface {
+	Set(ctx context.Context, id pool.ID, use pool.KeyUse) (*jose.Set, error)
+}
+
+// Users finds the people that tokens speak of.
+type Users interface {
+	User(ctx context.Context, id pool.ID, sub pool.UserID) (*pool.User, error)
+}
+
+// Config says what a Handler stands on.
+type Config struct {
+	Tokens   *token.Service
+	Sessions *session.Service
+	Keys     Keys
+	Users    Users
+	Now      func() time.Time // nil: time.Now
+	Logger   *slog.Logger     // nil: discards
+}
+
+// Handler serves the endpoints of any number of pools.
+type Handler struct {
+	config Config
+	grants map[string]grant.Grant
+	decoy  *pool.Client
+}
+
+// New returns a Handler.
+func New(c Config) *Handler {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Handler{config: c, grants: grants(c.Tokens), decoy: newDecoy()}
+}
+
+// grants is the one list of grant types that the token endpoint knows. The
+// password grant and the implicit grant are not among them, and never will be.
+func grants(tokens *token.Service) map[string]grant.Grant {
+	return map[string]grant.Grant{
+		pool.GrantCode:    grant.Code{Tokens: tokens},
+		pool.GrantRefresh: grant.Refresh{Tokens: tokens},
+		pool.GrantClient:  grant.Client{Tokens: tokens},
+	}
+}
+
+// Site is the login host of a pool.
+type Site struct {
+	Pool   *pool.Pool
+	Origin string // https://login.example.com
+	Prefix string // "" or "/_auth"
+}
+
+// endpoints are the endpoints of one site.
+type endpoints struct {
+	*Handler
+	site    Site
+	cookies mux.Cookies
+}
+
+// Paths below the site's prefix.
+const (
+	authorizePath     = "/oauth2/authorize"
+	tokenPath         = "/oauth2/token"
+	userInfoPath      = "/oauth2/userInfo"
+	loginPath         = "/login"
+	openIDPath        = "/.well-known/openid-configuration"
+	serverPath        = "/.well-known/oauth-authorization-server"
+	jwksPath          = "/.well-known/jwks.json"
+	assertionJWKSPath = "/.well-known/assertion-jwks.json"
+)
+
+// publicAge is how long anybody may keep metadata and keys. Keys are
+// published for longer than this before they sign.
+const publicAge = 5 * time.Minute
+
+// Mount registers the endpoints of a site. It fails if the pool's issuer is
+// not an absolute URL.
+func (h *Handler) Mount(m *mux.Mux, site Site) error {
+	issuer, err := url.Parse(site.Pool.Issuer)
+	if err != nil || !issuer.IsAbs() || issuer.Host == "" {
+		return fmt.Errorf("oauth: pool %s: issuer %q is not an absolute URL", site.Pool.Name, site.Pool.Issuer)
+	}
+	e := &endpoints{Handler: h, site: site, cookies: mux.Cookies{Origin: site.Origin, Pool: string(site.Pool.ID)}}
+
+	m.Page("GET "+authorizePath, e.noted(e.authorize))
+	m.Entry("POST "+authorizePath, e.noted(e.carryOver))
+	m.API("POST "+tokenPath, e.noted(e.token))
+	m.API("GET "+userInfoPath, e.noted(e.userInfo))
+	m.API("POST "+userInfoPath, e.noted(e.userInfo))
+	m.Public("GET "+jwksPath, publicAge, e.noted(e.keys(pool.TokenKeys)))
+	m.Public("GET "+assertionJWKSPath, publicAge, e.noted(e.keys(pool.AssertionKeys)))
+
+	metadata := e.noted(e.metadata())
+	m.Public("GET "+openIDPath, publicAge, metadata)
+	m.Public("GET "+serverPath, publicAge, metadata)
+	// RFC 8414 3.1 puts the well-known part between host and path.
+	if path := strings.TrimSuffix(issuer.EscapedPath(), "/"); path != "" && strings.HasPrefix(site.Pool.Issuer, site.Origin+"/") {
+		m.Public("GET /"+openIDPath+path, publicAge, metadata)
+		m.Public("GET /"+serverPath+path, publicAge, metadata)
+	}
+	return nil
+}
+
+// url returns the absolute address of one of the site's paths.
+func (e *endpoints) url(path string) string { return e.site.Origin + e.site.Prefix + path }

@@ -1,0 +1,258 @@
+package oauth
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/fault"
+	"github.com/gatehouse-auth/gatehouse/authcore/jose"
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
+)
+
+// Limits of an authorization request, in bytes.
+const (
+	maxState = 1 << 10
+	maxNonce = 512
+)
+
+// Values of prompt (OIDC Core 3.1.2.1). Consent is not asked of a pool's own
+// clients, so that "consent" changes nothing.
+const (
+	promptNone    = "none"
+	promptLogin   = "login"
+	promptConsent = "consent"
+	promptSelect  = "select_account"
+)
+
+// request is an authorization request. client, redirect and state are set
+// before anything else, for they decide where errors go.
+type request struct {
+	client       *pool.Client
+	redirect     string // where answers go
+	sentRedirect string // redirect_uri as it was sent; may be empty
+	state        string
+
+	challenge string
+	nonce     string
+	scopes    []string
+	resources []string
+	prompt    string        // promptNone, promptLogin or empty
+	maxAge    time.Duration // -1: not limited
+	fresh     int64         // Unix seconds; 0: no sign-in was asked for
+	subject   pool.UserID   // whom id_token_hint names
+}
+
+// recipient finds out who asks and where answers go. Its errors must never be
+// redirected (RFC 6749 4.1.2.1).
+func (e *endpoints) recipient(params map[string][]string) (*request, error) {
+	client, ok := e.site.Pool.Clients[pool.ClientID(one(params, "client_id"))]
+	if !ok || client.Disabled {
+		return nil, fault.New(fault.InvalidClient, "The application is not known here.")
+	}
+	req := &request{client: client, sentRedirect: one(params, "redirect_uri"), maxAge: -1}
+	switch {
+	case req.sentRedirect != "":
+		if !client.AllowsRedirect(req.sentRedirect) {
+			return nil, fault.New(fault.InvalidClient, "redirect_uri is not registered for this application.")
+		}
+		req.redirect = req.sentRedirect
+	case len(client.RedirectURIs) != 1 || slices.Contains(strings.Fields(one(params, "scope")), pool.ScopeOpenID):
+		return nil, fault.New(fault.InvalidClient, "redirect_uri is missing.")
+	default:
+		req.redirect = client.RedirectURIs[0]
+	}
+	if state := one(params, "state"); len(state) <= maxState {
+		req.state = state
+	}
+	return req, nil
+}
+
+// read judges everything else; its errors go to the client.
+func (e *endpoints) read(ctx context.Context, req *request, params map[string][]string) error {
+	for _, step := range []func(*request, map[string][]string) error{
+		readForm, readChallenge, readPrompt, e.readTarget,
+	} {
+		if err := step(req, params); err != nil {
+			return err
+		}
+	}
+	var err error
+	if hint := one(params, "id_token_hint"); hint != "" {
+		req.subject, err = e.hinted(ctx, req.client, hint)
+	}
+	return err
+}
+
+func readForm(req *request, params map[string][]string) error {
+	req.nonce = one(params, "nonce")
+	switch {
+	case one(params, "request") != "":
+		return fault.New(fault.RequestNotSupported, "")
+	case one(params, "request_uri") != "":
+		return fault.New(fault.RequestURINotSupported, "")
+	case len(one(params, "state")) > maxState:
+		return fault.New(fault.InvalidRequest, "state is too long.")
+	case len(req.nonce) > maxNonce:
+		return fault.New(fault.InvalidRequest, "nonce is too long.")
+	case one(params, "response_type") == "":
+		return fault.New(fault.InvalidRequest, "response_type is missing.")
+	case one(params, "response_type") != "code":
+		return fault.New(fault.UnsupportedResponseType, "response_type must be code.")
+	case one(params, "response_mode") != "" && one(params, "response_mode") != "query":
+		return fault.New(fault.InvalidRequest, "response_mode must be query.")
+	case !req.client.HasGrant(pool.GrantCode):
+		return fault.New(fault.UnauthorizedClient, "The client may not use the authorization code grant.")
+	}
+	return nil
+}
+
+// readChallenge wants PKCE with S256 (RFC 7636 4.3), from all but
+// confidential clients that are excused.
+func readChallenge(req *request, params map[string][]string) error {
+	challenge, method := one(params, "code_challenge"), one(params, "code_challenge_method")
+	switch {
+	case challenge == "" && method == "" && req.client.PKCEOptional && req.client.Confidential():
+		return nil
+	case challenge == "":
+		return fault.New(fault.InvalidRequest, "code_challenge is missing.")
+	case method != "S256":
+		return fault.New(fault.InvalidRequest, "code_challenge_method must be S256.")
+	case !isChallenge(challenge):
+		return fault.New(fault.InvalidRequest, "code_challenge must be 43 characters of base64url.")
+	}
+	req.challenge = challenge
+	return nil
+}
+
+// isChallenge reports whether s can be a SHA-256 in base64url.
+func isChallenge(s string) bool {
+	return len(s) == 43 && !strings.ContainsFunc(s, func(r rune) bool {
+		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+		return !letter && r != '-' && r != '_'
+	})
+}
+
+func readPrompt(req *request, params map[string][]string) error {
+	values := strings.Fields(one(params, "prompt"))
+	for _, value := range values {
+		switch value {
+		case promptNone:
+			if len(values) > 1 {
+				return fault.New(fault.InvalidRequest, "prompt=none must stand alone.")
+			}
+			req.prompt = promptNone
+		case promptLogin, promptSelect:
+			req.prompt = promptLogin
+		case promptConsent:
+		default:
+			return fault.New(fault.InvalidRequest, "prompt is not one that is known here.")
+		}
+	}
+	if s := one(params, "max_age"); s != "" {
+		seconds, err := strconv.ParseUint(s, 10, 31)
+		if err != nil {
+			return fault.New(fault.InvalidRequest, "max_age must be a number of seconds.")
+		}
+		req.maxAge = time.Duration(seconds) * time.Second
+	}
+	if s := one(params, freshParam); s != "" {
+		seconds, err := strconv.ParseInt(s, 10, 64)
+		if err != nil || seconds <= 0 {
+			return fault.New(fault.InvalidRequest, freshParam+" is damaged.")
+		}
+		req.fresh = seconds
+	}
+	return nil
+}
+
+// readTarget settles scopes and resources. A gate's own client asks for
+// neither: it gets a session, not tokens.
+func (e *endpoints) readTarget(req *request, params map[string][]string) error {
+	if req.client.Site {
+		return nil
+	}
+	asked, err := pool.ParseScope(one(params, "scope"))
+	if err != nil {
+		return err
+	}
+	scopes, err := grantable(req.client, asked)
+	if err != nil {
+		return err
+	}
+	target, err := pool.ResolveTarget(e.site.Pool, req.client, scopes, params["resource"])
+	if err != nil {
+		return err
+	}
+	req.scopes, req.resources = target.Granted, target.Resources
+	return nil
+}
+
+// grantable cuts what was asked for to what the client may have (RFC 6749
+// 3.3); the token response tells what was granted. Nothing stays nothing: the
+// defaults are pool.ResolveTarget's.
+func grantable(c *pool.Client, asked []string) ([]string, error) {
+	if len(asked) == 0 {
+		return nil, nil
+	}
+	granted := slices.DeleteFunc(slices.Clone(asked), func(s string) bool { return !slices.Contains(c.Scopes, s) })
+	if len(granted) == 0 {
+		return nil, fault.New(fault.InvalidScope, "The client may have none of these scopes.")
+	}
+	return granted, nil
+}
+
+// wantsFresh reports whether the client may want a new sign-in although there
+// is a session.
+func (req *request) wantsFresh() bool {
+	return req.prompt == promptLogin || req.maxAge >= 0 || req.subject != ""
+}
+
+// satisfied reports whether a session is recent enough, and of the right user.
+func (req *request) satisfied(live *session.Live, now time.Time) bool {
+	signedIn := live.Session.AuthTime
+	fresh := req.fresh > 0 && signedIn.Unix() >= req.fresh
+	switch {
+	case req.subject != "" && req.subject != live.User.Sub:
+		return false
+	case req.prompt == promptLogin && !fresh:
+		return false
+	case req.maxAge >= 0 && now.Sub(signedIn) > req.maxAge && !fresh:
+		return false
+	}
+	return true
+}
+
+// hintedSub reads an ID token of ours.
+func hintedSub(set *jose.Set, issuer string, client pool.ClientID, hint string) (pool.UserID, error) {
+	wrong := fault.New(fault.InvalidRequest, "id_token_hint is not an ID token of this client.")
+	verified, err := set.Verify(hint)
+	if err != nil {
+		return "", wrong
+	}
+	var claims struct {
+		Issuer   string        `json:"iss"`
+		Sub      pool.UserID   `json:"sub"`
+		Audience jose.Audience `json:"aud"`
+		Use      string        `json:"token_use"`
+	}
+	if jose.Decode(verified.Payload, &claims) != nil || claims.Issuer != issuer || claims.Sub == "" ||
+		claims.Use != "id" || !slices.Contains(claims.Audience, string(client)) {
+		return "", wrong
+	}
+	return claims.Sub, nil
+}
+
+// one returns the value of a parameter that stands once, or nothing.
+func one(params map[string][]string, name string) string {
+	if vs := params[name]; len(vs) == 1 {
+		return vs[0]
+	}
+	return ""
+}
+
+// joinScope writes a scope list (RFC 6749 3.3).
+func joinScope(scopes []string) string { return strings.Join(scopes, " ") }
