@@ -2,40 +2,116 @@ package authcore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/guard"
+	"github.com/gatehouse-auth/gatehouse/authcore/mux"
+	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
+	"github.com/gatehouse-auth/gatehouse/authcore/page"
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+	"github.com/gatehouse-auth/gatehouse/authcore/signin"
 )
 
-// State is what outlives a configuration: store, keys, caches, feeds. Every
-// configuration of a process that names the same store shares one.
-type State struct{ _ struct{} }
+// Engine is one configuration at work. Release it with Close.
+type Engine struct {
+	state    *State
+	renderer page.Renderer
+	pools    map[string]*hosted // by name
+}
 
-// Open builds the state on open stores and starts its background work, which
-// ends with Close. It takes ownership of the stores.
-func Open(ctx context.Context, c StateConfig) (*State, error) { panic("unbuilt") }
-
-// Close ends the background work and closes the stores.
-func (s *State) Close() error { panic("unbuilt") }
-
-// Admin is the admin API (JSON) over all stored pools, for the admin socket:
-// whoever reaches it is an operator.
-func (s *State) Admin() http.Handler { panic("unbuilt") }
-
-// Engine is one configuration at work.
-type Engine struct{ _ struct{} }
-
-// Validate returns every problem of a configuration that can be found without
-// a store, joined.
-func (c *Config) Validate() error { panic("unbuilt") }
+// hosted is a pool with its place.
+type hosted struct {
+	pool  *pool.Pool
+	login LoginConfig
+	mux   *mux.Mux // nil if this configuration has no login host for the pool
+	sites map[string]guard.Site
+}
 
 // New resolves a configuration against the state: pools get their stored
-// identity, keys are made. Nothing shared changes but what is missing is made.
-func New(ctx context.Context, c Config, s *State) (*Engine, error) { panic("unbuilt") }
+// identity, keys are made where they are missing. Nothing else that is shared
+// changes.
+func New(ctx context.Context, c Config, s *State) (*Engine, error) {
+	e := &Engine{state: s, renderer: c.Renderer, pools: map[string]*hosted{}}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	for _, pc := range c.Pools {
+		h, err := e.host(ctx, pc)
+		if err != nil {
+			return nil, err
+		}
+		e.pools[h.pool.Name] = h
+	}
+	s.attach(e)
+	return e, nil
+}
 
-// Login serves a pool's login host: paths at the root, or under /_auth.
-// Matches tells which paths are its own.
-func (e *Engine) Login(pool string) (LoginHandler, error) { panic("unbuilt") }
+// Close releases the engine; the state lives on.
+func (e *Engine) Close() { e.state.detach(e) }
+
+// host gives a configured pool its identity, keys, login host and sites.
+func (e *Engine) host(ctx context.Context, c PoolConfig) (*hosted, error) {
+	if c.Name == "" {
+		c.Name = "default"
+	}
+	issuer := c.Issuer
+	if issuer == "" {
+		issuer = c.Login.Origin + c.Login.Prefix
+	}
+	if issuer == "" {
+		return nil, fmt.Errorf("pool %s has no login site and no issuer: add `gatehouse_login %s` to a site", c.Name, c.Name)
+	}
+	id, err := e.state.repo.EnsurePool(ctx, c.Name, issuer)
+	if errors.Is(err, fault.Conflict) && c.IssuerExplicit {
+		id, err = e.state.repo.MoveIssuer(ctx, c.Name, issuer)
+	}
+	if errors.Is(err, fault.Conflict) {
+		return nil, fmt.Errorf("pool %s: this configuration would change its issuer to %s, which ends every token and passkey and breaks relying parties; keep the old address, or say so with `issuer %s`: %w", c.Name, issuer, issuer, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pool %s: %w", c.Name, err)
+	}
+	p, err := resolve(c, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.state.keys.Ensure(ctx, p.ID); err != nil {
+		return nil, fmt.Errorf("pool %s: signing keys: %w", c.Name, err)
+	}
+	h := &hosted{pool: p, login: c.Login, sites: map[string]guard.Site{}}
+	base := c.Login.Origin + c.Login.Prefix
+	for _, site := range c.Sites {
+		h.sites[site.Origin] = guard.Site{
+			Pool: p, Origin: site.Origin, Resource: site.Resource, Client: p.Clients[SiteClient(site.Origin)],
+			Login: base, OneSite: site.Origin == c.Login.Origin && c.Login.Prefix != "",
+		}
+	}
+	if c.Login.Origin != "" {
+		e.mount(h, c)
+	}
+	return h, nil
+}
+
+// mount builds the login host: every face of the pool on one mux.
+func (e *Engine) mount(h *hosted, c PoolConfig) {
+	s := e.state
+	h.mux = mux.New(mux.Options{Prefix: c.Login.Prefix, ErrorPage: signin.ErrorPage(e.renderer, h.pool.Brand), Logger: s.log})
+	oauth.New(oauth.Config{Tokens: s.tokens, Sessions: s.sessions, Keys: s.keys, Now: s.now, Logger: s.log}).
+		Mount(h.mux, oauth.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix})
+	site := signin.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix}
+	for origin := range h.sites {
+		site.Links = append(site.Links, page.Link{Label: origin, URL: origin})
+	}
+	if _, oneSite := h.sites[c.Login.Origin]; oneSite {
+		site.Home = c.Login.Origin + "/"
+	}
+	signin.New(signin.Config{
+		Accounts: s.accounts, Flow: s.flow, Sessions: s.sessions, Renderer: e.renderer, Now: s.now, Logger: s.log,
+	}).Mount(h.mux, site)
+}
 
 // LoginHandler is an http.Handler that knows its paths.
 type LoginHandler interface {
@@ -43,14 +119,78 @@ type LoginHandler interface {
 	Matches(path string) bool
 }
 
-// Gate returns a gate.
-func (e *Engine) Gate(c GateConfig) (*guard.Gate, error) { panic("unbuilt") }
+// Login serves a pool's login host: paths at the root, or under /_auth.
+func (e *Engine) Login(name string) (LoginHandler, error) {
+	h := e.pools[name]
+	if h == nil || h.mux == nil {
+		return nil, fmt.Errorf("authcore: pool %s has no login host", name)
+	}
+	return h.mux, nil
+}
 
-// FirstLinks returns a link per pool that has no users, made anew; to be
-// printed once at process start.
-func (e *Engine) FirstLinks(ctx context.Context) (map[string]string, error) { panic("unbuilt") }
+// Gate returns a gate for the origins that lead to it.
+func (e *Engine) Gate(c GateConfig) (*guard.Gate, error) {
+	h := e.pools[c.Pool]
+	if h == nil {
+		return nil, fmt.Errorf("authcore: no pool is named %s", c.Pool)
+	}
+	var sites []guard.Site
+	for _, origin := range c.Origins {
+		site, ok := h.sites[origin]
+		if !ok {
+			return nil, fmt.Errorf("authcore: %s is not a site of pool %s", origin, c.Pool)
+		}
+		sites = append(sites, site)
+	}
+	return e.state.guard.Gate(c.Rule, sites)
+}
+
+// FirstLinks returns a link for each pool that has no users, by pool name,
+// made anew: print it once at process start, to a person, never to a log.
+func (e *Engine) FirstLinks(ctx context.Context) (map[string]string, error) {
+	links := map[string]string{}
+	for name, h := range e.pools {
+		if h.mux == nil {
+			continue
+		}
+		token, err := e.state.accounts.FirstLink(ctx, h.pool)
+		if errors.Is(err, fault.Conflict) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("pool %s: first-user link: %w", name, err)
+		}
+		links[name] = h.login.Origin + h.login.Prefix + "/signup?link=" + token
+	}
+	return links, nil
+}
 
 // DenialPage renders the page for a person whom a gate refused.
-func (e *Engine) DenialPage(w http.ResponseWriter, r *http.Request, pool string, d *guard.Denial) {
-	panic("unbuilt")
+func (e *Engine) DenialPage(w http.ResponseWriter, r *http.Request, name string, d *guard.Denial) {
+	brand := ""
+	if h := e.pools[name]; h != nil {
+		brand = h.pool.Brand
+	}
+	cause := page.CauseForbidden
+	switch {
+	case d.Status == http.StatusServiceUnavailable:
+		cause = page.CauseUnavailable
+	case d.Status == http.StatusNotFound || d.Status == http.StatusMisdirectedRequest:
+		cause = page.CauseNotFound
+	case errors.Is(d.Cause, fault.CrossSite):
+		cause = page.CauseCrossSite
+	case d.Status == http.StatusBadRequest:
+		cause = page.CauseBadRequest
+	}
+	view := page.Error{
+		Frame: page.Frame{Brand: brand}, Cause: cause, Detail: fault.TextOf(d.Cause),
+		Reference: mux.EventOf(r.Context()).Reference, Continue: d.Retry, SignOut: d.SignOut,
+	}
+	doc, err := e.renderer.Render(r.Context(), view)
+	if err != nil {
+		e.state.log.ErrorContext(r.Context(), "denial page", "error", err)
+		mux.WriteAPIError(w, r, err)
+		return
+	}
+	mux.WriteDocument(w, r, d.Status, mux.Document{HTML: doc.HTML, Styles: doc.StyleHashes, Scripts: doc.ScriptHashes})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
@@ -23,12 +24,14 @@ func (g *Gate) own(w http.ResponseWriter, r *http.Request, s *site, c credential
 	case mePath:
 		return true, only(w, r, http.MethodGet, func() error { return g.guard.me(w, r, s, c) })
 	case logoutPath:
-		if s.OneSite {
-			return false, nil
+		if !s.OneSite { // there the login host is in front of us and answers
+			return true, g.guard.logout(w, r, s, c)
 		}
-		return true, g.guard.logout(w, r, s, c)
 	case s.metadataPath:
 		return true, only(w, r, http.MethodGet, func() error { return writeMetadata(w, s) })
+	}
+	if strings.HasPrefix(u.Path, ownPrefix) {
+		return false, &Denial{Status: http.StatusNotFound, Browser: navigation(r), Cause: fault.New(fault.NotFound, "there is nothing here")}
 	}
 	return false, nil
 }
