@@ -130,6 +130,8 @@ func TestFsyncFails(t *testing.T) {
 			lines = append(lines, line)
 			if strings.HasPrefix(line, "unavailable") {
 				bad++
+			} else if bad > 0 {
+				t.Errorf("%s while no fsync succeeds", line)
 			}
 		}
 	}
