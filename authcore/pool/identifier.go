@@ -47,7 +47,7 @@ const (
 
 var (
 	uuidForm  = regexp.MustCompile(`^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$`)
-	phoneForm = regexp.MustCompile(`^\+[1-9][0-9]{1,14}$`) // E.164
+	phoneForm = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`) // E.164
 )
 
 // LooksLikeUUID reports whether s has the form of a UUID in any case. Only
