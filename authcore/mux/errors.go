@@ -158,6 +158,9 @@ func (m *Mux) writeErrorPage(w http.ResponseWriter, r *http.Request, err error) 
 	if status == http.StatusUnauthorized {
 		status = http.StatusBadRequest // a page has no challenge to offer
 	}
+	if status == http.StatusInternalServerError {
+		err = fault.Wrap(fault.Internal, err, "") // no text of it is for showing
+	}
 	reference := EventOf(r.Context()).Reference
 	if m.options.ErrorPage != nil {
 		d, pageErr := m.options.ErrorPage(r.Context(), err, status, reference)
