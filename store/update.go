@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -21,11 +22,12 @@ const updateAttempts = 64
 const updateDeadline = MaxAhead / 2
 
 // maxBackoff bounds the pause between two attempts.
-const maxBackoff = 50 * time.Millisecond
+const maxBackoff = 250 * time.Millisecond
 
 // Update reads, decides and writes: it runs fn, commits what fn asked for, and
-// runs it again when a check failed, up to 64 times or until ctx ends; then the
-// error is ErrConflict. fn may run often, so it must do nothing slow or
+// runs it again when something it read has changed, up to 64 times or until ctx
+// ends; then the error is ErrConflict, as it is at once when a version that fn
+// named itself (Require) does not hold. fn may run often, so it must do nothing slow or
 // external and must not keep what an earlier run found. An error of fn's ends
 // Update as it is. If fn writes nothing, nothing is committed, its checks are
 // not judged and the receipt is zero.
@@ -45,6 +47,9 @@ func Update(ctx context.Context, s Store, p Partition, fn func(tx *Tx) error) (R
 		receipt, err := commit(ctx, s, t)
 		if !errors.Is(err, ErrConflict) {
 			return receipt, err
+		}
+		if err := tx.lost(); err != nil {
+			return Receipt{}, err
 		}
 		if attempt == updateAttempts {
 			return Receipt{}, fmt.Errorf("%w: gave up after %d attempts", ErrConflict, attempt)
@@ -81,7 +86,7 @@ func settled(err error) bool {
 // pause waits a random while that grows with the attempts, so that rivals for
 // one key come apart.
 func pause(ctx context.Context, attempt int) error {
-	limit := min(100*time.Microsecond<<min(attempt, 10), maxBackoff)
+	limit := min(100*time.Microsecond<<min(attempt, 12), maxBackoff)
 	timer := time.NewTimer(rand.N(limit))
 	defer timer.Stop()
 	select {
@@ -100,7 +105,8 @@ type Tx struct {
 	partition Partition
 	epoch     uint32
 	entries   map[Key]Entry // what was read, without pending writes
-	checks    []Check
+	checks    []Check       // of what was read
+	required  []Check       // named by the closure
 	writes    []Write
 	at        map[Key]int // index into writes
 	err       error       // first misuse, reported at commit
@@ -146,9 +152,10 @@ func (tx *Tx) Put(key Key, value []byte, expires time.Time) {
 // Delete removes an entry, or does nothing if there is none.
 func (tx *Tx) Delete(key Key) { tx.write(Write{Key: key, Delete: true}) }
 
-// Require demands at commit that the key is at version; 0: absent.
+// Require demands at commit that the key is at version; 0: absent. It is for
+// versions known from elsewhere, so Update does not try again if it fails.
 func (tx *Tx) Require(key Key, version uint64) {
-	tx.checks = append(tx.checks, Check{Key: key, Version: version})
+	tx.required = append(tx.required, Check{Key: key, Version: version})
 }
 
 // FenceEpoch demands at commit that epoch still is the store's failover epoch;
@@ -180,7 +187,7 @@ func (tx *Tx) fetch(keys []Key) error {
 			continue // named twice in one Get
 		}
 		tx.entries[e.Key] = e
-		tx.Require(e.Key, e.Version)
+		tx.checks = append(tx.checks, Check{Key: e.Key, Version: e.Version})
 	}
 	return nil
 }
@@ -217,6 +224,27 @@ func (tx *Tx) fail(err error) {
 	}
 }
 
+// lost looks, after a conflict, whether a required version is why.
+func (tx *Tx) lost() error {
+	if len(tx.required) == 0 {
+		return nil
+	}
+	keys := make([]Key, len(tx.required))
+	for i, c := range tx.required {
+		keys[i] = c.Key
+	}
+	entries, err := tx.Peek(keys...)
+	if err != nil {
+		return err
+	}
+	for i, e := range entries {
+		if want := tx.required[i].Version; e.Version != want {
+			return fmt.Errorf("%w: a required key of table %d is at version %d, not %d", ErrConflict, e.Key.Table.ID, e.Version, want)
+		}
+	}
+	return nil
+}
+
 func (tx *Tx) txn() (Txn, error) {
 	now := time.Now
 	if c, ok := tx.store.(Clock); ok {
@@ -227,7 +255,7 @@ func (tx *Tx) txn() (Txn, error) {
 		Partition: tx.partition,
 		NotAfter:  now().Add(updateDeadline),
 		Epoch:     tx.epoch,
-		Checks:    tx.checks,
+		Checks:    slices.Concat(tx.checks, tx.required),
 		Writes:    tx.writes,
 	}, tx.err
 }

@@ -252,6 +252,43 @@ func TestUpdateRefusesMisuse(t *testing.T) {
 	}
 }
 
+func TestUpdateDoesNotRetryWhatIsRequired(t *testing.T) {
+	s := memstore.New(memstore.Options{})
+	version := put(t, s, alice, "1").Version
+	for name, c := range map[string]struct {
+		version uint64
+		want    error
+	}{"right": {version, nil}, "stale": {version + 7, store.ErrConflict}, "absent": {0, store.ErrConflict}} {
+		runs := 0
+		_, err := store.Update(t.Context(), s, 7, func(tx *store.Tx) error {
+			if runs++; runs == 1 {
+				put(t, s, bob, name) // a rival for what is read, too
+			}
+			_, err := tx.Get(bob)
+			tx.Require(alice, c.version)
+			tx.Delete(bob)
+			return err
+		})
+		if !errors.Is(err, c.want) || runs != 1 {
+			t.Errorf("%s: %v after %d runs", name, err, runs)
+		}
+	}
+
+	runs := 0
+	_, err := store.Update(t.Context(), s, 7, func(tx *store.Tx) error {
+		_, err := tx.Get(bob)
+		if runs++; runs == 1 {
+			put(t, s, bob, "rival") // what was read changes, what is required holds
+		}
+		tx.Require(alice, version)
+		tx.Delete(bob)
+		return err
+	})
+	if err != nil || runs != 2 {
+		t.Errorf("%v after %d runs", err, runs)
+	}
+}
+
 func TestUpdateFencesTheEpoch(t *testing.T) {
 	s := memstore.New(memstore.Options{})
 	update := func(epoch uint32) error {

@@ -179,11 +179,7 @@ func TestKill(t *testing.T) {
 		}
 		lines = append(lines, c.kill()...)
 	}
-	began := time.Now()
 	s := open(t, path, time.Now)
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("the start took %v", took)
-	}
 	allThere(t, s, lines)
 	if e := s.epoch.Load(); e != 6 {
 		t.Errorf("failover epoch %d after five crashes", e)
@@ -304,14 +300,18 @@ func TestStartWithALargeFile(t *testing.T) {
 		}
 	}
 	for _, unclean := range []bool{false, true} {
-		s.abandon.Store(unclean)
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
+		best := time.Hour // of three: the machine may be busy
+		for range 3 {
+			s.abandon.Store(unclean)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			s = open(t, path, time.Now)
+			best = min(best, time.Since(began))
 		}
-		began := time.Now()
-		s = open(t, path, time.Now)
-		if took := time.Since(began); took > time.Second {
-			t.Errorf("the start took %v; unclean end: %t", took, unclean)
+		if best > time.Second/2 {
+			t.Errorf("the start takes %v; unclean end: %t", best, unclean)
 		}
 	}
 }

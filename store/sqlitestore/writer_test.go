@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -246,5 +247,43 @@ func BenchmarkGet(b *testing.B) {
 		if _, err := s.Get(b.Context(), w.Key); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestVersionsDoNotRepeat loses acknowledged session commits, as a power cut
+// may, and looks whether their versions are given out again.
+func TestVersionsDoNotRepeat(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := open(t, path, time.Now)
+	session := store.Txn{Partition: 9, Writes: []store.Write{write(storetest.Sessions, "s", time.Now().Add(time.Hour))}}
+	seen := map[uint64]bool{}
+	for range 3 {
+		for range 3 {
+			r, err := s.Commit(t.Context(), session)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if seen[r.Version] {
+				t.Errorf("version %d a second time", r.Version)
+			}
+			seen[r.Version] = true
+		}
+		s.abandon.Store(true)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		db, err := sql.Open("sqlite", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{"UPDATE part SET seq = seq - 2", "DELETE FROM kv"} {
+			if _, err := db.Exec(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, path, time.Now)
 	}
 }
