@@ -1,0 +1,122 @@
+// Package session owns browser sessions: the SSO session at the login host
+// and its children at protected sites. Cookies are mux's; a site's session is
+// made by token, of a code.
+package session
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/fault"
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+	"github.com/gatehouse-auth/gatehouse/authcore/repo"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+const (
+	// touchEvery is how coarse the last use of a session is.
+	touchEvery = 5 * time.Minute
+	// attemptMemory is how long a used attempt is remembered: longer than
+	// any attempt lives.
+	attemptMemory = 30 * time.Minute
+	// maxAhead is how far in the future a session may have been made: more
+	// means that the clock was set back, which must not lengthen its life.
+	maxAhead = 5 * time.Minute
+)
+
+// Families ends what a session has given out; token.Service does.
+type Families interface {
+	// EndFamilies ends families for good before it returns.
+	EndFamilies(ctx context.Context, p *pool.Pool, sub pool.UserID, originJTIs []string) error
+	// SessionEnded makes the end of a session known in this process at once.
+	SessionEnded(id pool.ID, name string)
+}
+
+// Config says what a Service stands on.
+type Config struct {
+	Repo     *repo.Repo
+	Families Families
+	Now      func() time.Time // nil: time.Now
+	Logger   *slog.Logger     // nil: discards
+}
+
+// Service starts, finds, touches and ends sessions. It is safe for concurrent use.
+type Service struct {
+	repo     *repo.Repo
+	families Families
+	now      func() time.Time
+	log      *slog.Logger
+}
+
+// New returns a Service.
+func New(c Config) *Service {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Service{repo: c.Repo, families: c.Families, now: c.Now, log: c.Logger}
+}
+
+// Proof is a finished sign-in: who, how, and under which epoch.
+type Proof struct {
+	Attempt string // attempt id: succeeds once; empty for sign-in by a one-time link that its own commit has spent
+	Sub     pool.UserID
+	Epoch   uint32    // the user's when the first credential was read
+	At      time.Time // zero: now
+	ACR     string
+	AMR     []string
+}
+
+// Start makes an SSO session and returns its id (a cookie value). The attempt
+// is marked used in the same commit; fault.Conflict if it was, or if the user
+// was disabled, deleted or signed out everywhere since the attempt began.
+func (s *Service) Start(ctx context.Context, p *pool.Pool, proof Proof) (id string, err error) {
+	user, err := s.repo.User(ctx, p.ID, proof.Sub)
+	switch {
+	case fault.CodeOf(err) == fault.NotFound || err == nil && !user.Stands(proof.Epoch):
+		return "", fault.New(fault.Conflict, "the account has changed: sign in again")
+	case err != nil:
+		return "", fmt.Errorf("session: read user: %w", err)
+	}
+	part := repo.UserPartition(p.ID, proof.Sub)
+	id = repo.NewHandle(part)
+	_, name, _ := repo.ParseHandle(id)
+	_, err = s.repo.Update(ctx, p.ID, part, func(tx *repo.Tx) error {
+		now := tx.Now()
+		if err := useAttempt(tx, p.ID, part, proof.Attempt, now); err != nil {
+			return err
+		}
+		sess := pool.Session{
+			Sub: proof.Sub, Epoch: proof.Epoch, AuthTime: proof.At, ACR: proof.ACR, AMR: proof.AMR,
+			Created: now, Used: now,
+		}
+		if sess.AuthTime.IsZero() {
+			sess.AuthTime = now
+		}
+		return repo.Put(tx, repo.SessionKey(p.ID, part, name), sess, p.Session.End(now, now))
+	})
+	if err != nil {
+		return "", fmt.Errorf("session: start: %w", err)
+	}
+	return id, nil
+}
+
+// useAttempt lets an attempt succeed once.
+func useAttempt(tx *repo.Tx, id pool.ID, part store.Partition, attempt string, now time.Time) error {
+	if attempt == "" {
+		return nil
+	}
+	key := repo.UsedAttemptKey(id, part, attempt)
+	used, err := repo.Read(tx, key)
+	if err != nil {
+		return err
+	}
+	if used.Found {
+		return fault.New(fault.Conflict, "this sign-in has succeeded already")
+	}
+	return repo.Put(tx, key, struct{}{}, now.Add(attemptMemory))
+}
