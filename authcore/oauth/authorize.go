@@ -55,7 +55,9 @@ func (e *endpoints) authorize(w http.ResponseWriter, r *http.Request) error {
 	}
 	params, formErr := mux.Form(r, "resource", "audience")
 	if formErr != nil {
-		params = lenient(r.URL.RawQuery)
+		if params = lenient(r.URL.RawQuery); params == nil {
+			return formErr
+		}
 	}
 	req, err := e.recipient(params)
 	if err != nil {
@@ -73,16 +75,19 @@ func (e *endpoints) authorize(w http.ResponseWriter, r *http.Request) error {
 		return e.refuse(w, r, req, err)
 	}
 	if live == nil || !req.satisfied(live, e.config.Now()) {
-		return e.signIn(w, r, req)
+		return e.signIn(w, r, req, live)
 	}
 	return e.grant(w, r, req, live)
 }
 
 // lenient returns the parameters that stand once, so that the error about the
-// others can go to the client.
+// others can go to the client; nil if they say who that is more than once.
 func lenient(rawQuery string) url.Values {
 	values, err := url.ParseQuery(rawQuery)
 	if err != nil {
+		return nil
+	}
+	if len(values["client_id"]) > 1 || len(values["redirect_uri"]) > 1 {
 		return nil
 	}
 	for name, vs := range values {
@@ -107,9 +112,9 @@ func (e *endpoints) session(r *http.Request) (*session.Live, error) {
 }
 
 // signIn sends the browser to the login with the same query, or refuses if
-// the client forbade it or if a fresh sign-in did not help.
-func (e *endpoints) signIn(w http.ResponseWriter, r *http.Request, req *request) error {
-	if req.prompt == promptNone {
+// the client forbade it, or if a fresh sign-in was that of another user.
+func (e *endpoints) signIn(w http.ResponseWriter, r *http.Request, req *request, live *session.Live) error {
+	if req.prompt == promptNone || live != nil && req.isFresh(live) {
 		return e.refuse(w, r, req, fault.New(fault.LoginRequired, ""))
 	}
 	query := r.URL.RawQuery
@@ -126,7 +131,7 @@ func (e *endpoints) grant(w http.ResponseWriter, r *http.Request, req *request, 
 	mux.EventOf(r.Context()).User = string(live.User.Sub)
 	code, err := e.config.Tokens.IssueCode(r.Context(), e.site.Pool, token.CodeOrder{
 		Client:      req.client,
-		RedirectURI: req.sentRedirect,
+		RedirectURI: req.redirect,
 		Challenge:   req.challenge,
 		Nonce:       req.nonce,
 		Scopes:      req.scopes,
@@ -134,11 +139,14 @@ func (e *endpoints) grant(w http.ResponseWriter, r *http.Request, req *request, 
 		Session:     live.Session,
 		SessionName: live.Name,
 	})
-	if err != nil {
-		return e.refuse(w, r, req, err)
+	switch {
+	case err == nil:
+		mux.Redirect(w, r, e.answer(req, "code", code))
+		return nil
+	case fault.CodeOf(err) == fault.LoginRequired: // the session has ended meanwhile
+		return e.signIn(w, r, req, nil)
 	}
-	mux.Redirect(w, r, e.answer(req, "code", code))
-	return nil
+	return e.refuse(w, r, req, err)
 }
 
 // refuse sends an error to the client (RFC 6749 4.1.2.1).

@@ -73,8 +73,9 @@ func (e *endpoints) document() document {
 		TokenAuthMethods:      []string{pool.AuthBasic, pool.AuthPost, pool.AuthNone},
 		ChallengeMethods:      []string{"S256"},
 		ACRValues:             []string{pool.AAL1},
-		ClaimsSupported: []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr",
-			"name", "preferred_username", "updated_at", "email", "email_verified", "phone_number", "phone_number_verified"},
+		ClaimsSupported: []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash",
+			"name", "preferred_username", "updated_at", "email", "email_verified", "phone_number", "phone_number_verified",
+			"cognito:username", "cognito:groups"},
 		PromptValues: []string{promptNone, promptLogin, promptConsent, promptSelect},
 		ResponseIss:  true,
 	}

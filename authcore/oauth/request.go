@@ -2,6 +2,8 @@ package oauth
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,10 +33,9 @@ const (
 // request is an authorization request. client, redirect and state are set
 // before anything else, for they decide where errors go.
 type request struct {
-	client       *pool.Client
-	redirect     string // where answers go
-	sentRedirect string // redirect_uri as it was sent; may be empty
-	state        string
+	client   *pool.Client
+	redirect string // where answers go
+	state    string
 
 	challenge string
 	nonce     string
@@ -53,13 +54,12 @@ func (e *endpoints) recipient(params map[string][]string) (*request, error) {
 	if !ok || client.Disabled {
 		return nil, fault.New(fault.InvalidClient, "The application is not known here.")
 	}
-	req := &request{client: client, sentRedirect: one(params, "redirect_uri"), maxAge: -1}
+	req := &request{client: client, redirect: one(params, "redirect_uri"), maxAge: -1}
 	switch {
-	case req.sentRedirect != "":
-		if !client.AllowsRedirect(req.sentRedirect) {
+	case req.redirect != "":
+		if !client.AllowsRedirect(req.redirect) {
 			return nil, fault.New(fault.InvalidClient, "redirect_uri is not registered for this application.")
 		}
-		req.redirect = req.sentRedirect
 	case len(client.RedirectURIs) != 1 || slices.Contains(strings.Fields(one(params, "scope")), pool.ScopeOpenID):
 		return nil, fault.New(fault.InvalidClient, "redirect_uri is missing.")
 	default:
@@ -130,10 +130,8 @@ func readChallenge(req *request, params map[string][]string) error {
 
 // isChallenge reports whether s can be a SHA-256 in base64url.
 func isChallenge(s string) bool {
-	return len(s) == 43 && !strings.ContainsFunc(s, func(r rune) bool {
-		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
-		return !letter && r != '-' && r != '_'
-	})
+	sum, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return err == nil && len(sum) == sha256.Size && len(s) == 43
 }
 
 func readPrompt(req *request, params map[string][]string) error {
@@ -211,16 +209,21 @@ func (req *request) wantsFresh() bool {
 	return req.prompt == promptLogin || req.maxAge >= 0 || req.subject != ""
 }
 
+// isFresh reports whether a session was begun because the client wanted a new
+// sign-in.
+func (req *request) isFresh(live *session.Live) bool {
+	return req.fresh > 0 && live.Session.AuthTime.Unix() >= req.fresh
+}
+
 // satisfied reports whether a session is recent enough, and of the right user.
 func (req *request) satisfied(live *session.Live, now time.Time) bool {
-	signedIn := live.Session.AuthTime
-	fresh := req.fresh > 0 && signedIn.Unix() >= req.fresh
+	fresh := req.isFresh(live)
 	switch {
 	case req.subject != "" && req.subject != live.User.Sub:
 		return false
 	case req.prompt == promptLogin && !fresh:
 		return false
-	case req.maxAge >= 0 && now.Sub(signedIn) > req.maxAge && !fresh:
+	case req.maxAge >= 0 && now.Sub(live.Session.AuthTime) > req.maxAge && !fresh:
 		return false
 	}
 	return true
@@ -239,8 +242,8 @@ func hintedSub(set *jose.Set, issuer string, client pool.ClientID, hint string) 
 		Audience jose.Audience `json:"aud"`
 		Use      string        `json:"token_use"`
 	}
-	if jose.Decode(verified.Payload, &claims) != nil || claims.Issuer != issuer || claims.Sub == "" ||
-		claims.Use != "id" || !slices.Contains(claims.Audience, string(client)) {
+	if jose.Decode(verified.Payload, &claims) != nil || verified.Type != "jwt" || claims.Use != "id" ||
+		claims.Issuer != issuer || claims.Sub == "" || !slices.Contains(claims.Audience, string(client)) {
 		return "", wrong
 	}
 	return claims.Sub, nil

@@ -36,7 +36,10 @@ func (e *endpoints) userInfo(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	mux.WriteJSON(w, http.StatusOK, claimsOf(user, scopes))
+	mux.WriteJSON(w, http.StatusOK, struct {
+		Sub pool.UserID `json:"sub"`
+		token.UserClaims
+	}{user.Sub, token.ClaimsOf(user, scopes)})
 	return nil
 }
 
@@ -49,40 +52,10 @@ func (e *endpoints) userOf(r *http.Request, access *token.Access) (*pool.User, e
 		return nil, fault.Wrap(fault.InvalidToken, err, "The user is gone.")
 	case err != nil:
 		return nil, err
-	case user.Disabled || user.Epoch > access.Epoch:
+	case !user.Stands(access.Epoch):
 		return nil, fault.New(fault.InvalidToken, "The token is revoked.")
 	}
 	return user, nil
-}
-
-// userClaims are the standard claims (OIDC Core 5.1) that a pool keeps.
-type userClaims struct {
-	Sub               pool.UserID `json:"sub"`
-	Name              string      `json:"name,omitempty"`
-	PreferredUsername string      `json:"preferred_username,omitempty"`
-	UpdatedAt         int64       `json:"updated_at,omitempty"`
-	Email             string      `json:"email,omitempty"`
-	EmailVerified     *bool       `json:"email_verified,omitempty"`
-	Phone             string      `json:"phone_number,omitempty"`
-	PhoneVerified     *bool       `json:"phone_number_verified,omitempty"`
-}
-
-// claimsOf tells what the scopes open (OIDC Core 5.4).
-func claimsOf(u *pool.User, scopes []string) userClaims {
-	c := userClaims{Sub: u.Sub}
-	if slices.Contains(scopes, pool.ScopeProfile) {
-		c.Name, c.PreferredUsername = u.Name, u.Username
-		if !u.Updated.IsZero() {
-			c.UpdatedAt = u.Updated.Unix()
-		}
-	}
-	if slices.Contains(scopes, pool.ScopeEmail) && u.Email != "" {
-		c.Email, c.EmailVerified = u.Email, &u.EmailVerified
-	}
-	if slices.Contains(scopes, pool.ScopePhone) && u.Phone != "" {
-		c.Phone, c.PhoneVerified = u.Phone, &u.PhoneVerified
-	}
-	return c
 }
 
 // bearerToken reads the token from the header, or from the body of a form
