@@ -119,6 +119,10 @@ func prepare(s Site, rule Rule) (*site, error) {
 	if s.Resource == "" {
 		s.Resource = s.Origin
 	}
+	declared := s.Pool.FindResource(s.Resource)
+	if declared != nil {
+		s.Resource = declared.ID // as it is issued in aud
+	}
 	path, err := metadataPath(s.Origin, s.Resource)
 	if err != nil {
 		return nil, err
@@ -126,7 +130,7 @@ func prepare(s Site, rule Rule) (*site, error) {
 	p := &site{
 		Site:         s,
 		cookies:      mux.Cookies{Origin: s.Origin, Pool: string(s.Pool.ID)},
-		callback:     s.Origin + callbackPath,
+		callback:     s.Origin + CallbackPath,
 		metadataPath: path,
 		challenge:    `Bearer resource_metadata="` + s.Origin + path + `"`,
 	}
@@ -135,19 +139,21 @@ func prepare(s Site, rule Rule) (*site, error) {
 		"authorization_servers":    []string{s.Pool.Issuer},
 		"bearer_methods_supported": []string{"header"},
 	}
-	if r := s.Pool.Resources[s.Resource]; r != nil && len(r.Scopes) > 0 {
-		p.metadata["scopes_supported"] = r.Scopes
+	if declared != nil && len(declared.Scopes) > 0 {
+		p.metadata["scopes_supported"] = declared.Scopes
 	}
 	return p, nil
 }
 
-// The paths that are ours at a protected site.
+// CallbackPath, on a site's origin, is the redirect URI of its gate.
+const CallbackPath = "/_auth/callback"
+
+// The other paths that are ours at a protected site.
 const (
-	ownPrefix    = "/_auth/"
-	callbackPath = "/_auth/callback"
-	logoutPath   = "/_auth/logout"
-	mePath       = "/_auth/me"
-	wellKnown    = "/.well-known/oauth-protected-resource"
+	ownPrefix  = "/_auth/"
+	logoutPath = "/_auth/logout"
+	mePath     = "/_auth/me"
+	wellKnown  = "/.well-known/oauth-protected-resource"
 )
 
 // metadataPath inserts the well-known segment between host and path of a

@@ -19,7 +19,7 @@ func (g *Gate) own(w http.ResponseWriter, r *http.Request, s *site, c credential
 		return false, &Denial{Status: http.StatusBadRequest, Cause: fault.New(fault.InvalidRequest, "the request target is not a path")}
 	}
 	switch u.Path {
-	case callbackPath:
+	case CallbackPath:
 		return true, only(w, r, http.MethodGet, func() error { return g.guard.callback(w, r, s, u.Query()) })
 	case mePath:
 		return true, only(w, r, http.MethodGet, func() error { return g.guard.me(w, r, s, c) })

@@ -1,0 +1,231 @@
+package guard
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+)
+
+func TestPublicPathsHoldUnderEveryReading(t *testing.T) {
+	rule := Rule{Mode: Require, Public: []string{"/healthz", "/static/*"}}
+	for path, want := range map[string]bool{
+		"/healthz":                  true,
+		"/static/app.css":           true,
+		"/static/":                  true,
+		"/static/a%20b":             false, // a space could be read in many ways
+		"/static":                   false,
+		"/healthz/":                 false,
+		"/healthz/x":                false,
+		"/HEALTHZ":                  false,
+		"/static/../admin":          false,
+		"/static/%2e%2e/admin":      false,
+		"/static/.%2E/admin":        false,
+		"/static/%252e%252e/admin":  false,
+		"/static/..%2fadmin":        false,
+		"/static/..%5cadmin":        false,
+		`/static/..\admin`:          false,
+		"/static/%25252e%25252e/a":  false,
+		"/static/%2525252525252e/a": false,
+		"//static/app.css":          false,
+		"/admin/../static/x":        false, // its raw form is not below /static
+		"/static/x;/../../admin":    false,
+		"/static/%00":               false,
+		"/static/%zz":               false,
+		"/static/\u00e9":            false,
+		"/ｈealthz":                  false,
+		"static/x":                  false,
+		"":                          false,
+		"/":                         false,
+	} {
+		if got := rule.open(path, path); got != want {
+			t.Errorf("open(%q) = %v, want %v", path, got, want)
+		}
+	}
+	if rule.open("/healthz", "/admin") || rule.open("/admin", "/healthz") {
+		t.Error("a path that was rewritten is public only if both forms are")
+	}
+}
+
+func FuzzPublicPathsNeverLeaveTheirFolder(f *testing.F) {
+	for _, s := range []string{"/static/../x", "/static/%2e%2e/x", `/static/..\x`, "/static/%25%32%65"} {
+		f.Add(s)
+	}
+	rule := Rule{Mode: Require, Public: []string{"/static/*"}}
+	f.Fuzz(func(t *testing.T, path string) {
+		if !rule.open(path) {
+			return
+		}
+		for range 6 {
+			if u, err := url.Parse(path); err != nil || !strings.HasPrefix(u.JoinPath().Path, "/static/") {
+				t.Fatalf("%q is public and leads to %v", path, u)
+			}
+			decoded, err := url.PathUnescape(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			path = decoded
+		}
+	})
+}
+
+func TestBadRulesAreRefused(t *testing.T) {
+	for name, rule := range map[string]Rule{
+		"no mode":             {},
+		"scope and browser":   {Mode: Require, Scopes: []string{"a"}, Browser: true},
+		"empty group":         {Mode: Require, Groups: [][]string{{}}},
+		"blank group":         {Mode: Require, Groups: [][]string{{""}}},
+		"wildcard in between": {Mode: Require, Public: []string{"/a/*/b"}},
+		"relative":            {Mode: Require, Public: []string{"a"}},
+		"encoded":             {Mode: Require, Public: []string{"/a%2fb"}},
+		"dots":                {Mode: Require, Public: []string{"/a/../b"}},
+		"unknown preset":      {Mode: Require, Headers: "nope"},
+	} {
+		if err := rule.validate(); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	scoped := Rule{Mode: Require, Scopes: []string{"orders.read"}}
+	if err := scoped.validate(); err != nil || !scoped.API {
+		t.Errorf("scope: implies api: %v", err)
+	}
+}
+
+func TestIdentityHeadersGoInEverySpelling(t *testing.T) {
+	h := http.Header{}
+	bad := []string{"X-Auth-User", "x-auth-user", "X_Auth_User", "x_auth-user", "X-Auth_User", "X.Auth.User", "X-Auth.User",
+		"x.auth_groups", "X-AUTH-ASSERTION", "X-Auth-Groups-Truncated", "Remote-User", "remote_groups", "X-Forwarded-User",
+		"X-Amzn-Oidc-Data", "x-amzn_oidc.identity", "X-Amzn-Oidc-Accesstoken", "X-Forwarded-Preferred-Username"}
+	for _, name := range bad {
+		h[name] = []string{"admin"}
+	}
+	good := []string{"X-Auth-Token", "X-Authenticated", "X-Forwarded-For", "Remote-Addr", "Accept", "X-Auth-Users", "X"}
+	for _, name := range good {
+		h[name] = []string{"kept"}
+	}
+	stripIdentity(h)
+	if len(h) != len(good) {
+		t.Errorf("left: %v", h)
+	}
+	for preset, list := range presets() {
+		for _, n := range list {
+			if !isIdentity(n.name) {
+				t.Errorf("preset %q: %s is not stripped", preset, n.name)
+			}
+		}
+	}
+}
+
+func TestConnectionCannotRemoveOurHeaders(t *testing.T) {
+	h := http.Header{"Connection": {"X-Auth-User, upgrade", "keep-alive, X-Secret"}, "X-Secret": {"x"}, "Upgrade": {"websocket"}}
+	stripConnection(h)
+	if got := h["Connection"]; len(got) != 1 || got[0] != "Upgrade" {
+		t.Errorf("Connection = %q", got)
+	}
+	if h.Get("X-Secret") != "" {
+		t.Error("a header named in Connection stayed")
+	}
+	h = http.Header{"Connection": {"close"}}
+	stripConnection(h)
+	if len(h) != 0 {
+		t.Errorf("left %v", h)
+	}
+}
+
+func TestHeaderValuesCanBeReadBack(t *testing.T) {
+	for _, s := range []string{"", "plain", "Zoë Müller", "a,b;c", "100%", "line\r\nX-Auth-User: admin", "\x00\x1b[31m", "🏰", "{env.HOME}"} {
+		e := encode(s)
+		if !visibleASCII(e) || strings.ContainsAny(e, ",;") {
+			t.Errorf("encode(%q) = %q", s, e)
+		}
+		if back, err := url.PathUnescape(e); err != nil || back != s {
+			t.Errorf("encode(%q) reads back as %q, %v", s, back, err)
+		}
+	}
+}
+
+func TestTheFamilyStaysSmall(t *testing.T) {
+	var groups []string
+	for range 300 {
+		groups = append(groups, strings.Repeat("g", 80))
+	}
+	who := &pool.Principal{Kind: pool.Person, Sub: "11111111-1111-4111-8111-111111111111", Name: "Ann", Groups: groups}
+	size, cut := 0, false
+	for _, p := range prepareHeaders("", who, strings.Repeat("a", 1500)) {
+		size += len(p.name) + len(p.value) + 4
+		cut = cut || p.name == truncatedHeader && p.value == "1"
+	}
+	if size > maxFamily || !cut {
+		t.Errorf("%d bytes, truncated %v", size, cut)
+	}
+}
+
+func TestAMachineHasNoUserHeader(t *testing.T) {
+	who := &pool.Principal{Kind: pool.Machine, Client: "batch", Scopes: []string{"orders.read", "orders.write"}}
+	got := map[string]string{}
+	for _, p := range prepareHeaders("", who, "jwt") {
+		got[p.name] = p.value
+	}
+	if len(got) != 3 || got["X-Auth-Client"] != "batch" || got["X-Auth-Scopes"] != "orders.read,orders.write" || got["X-Auth-Assertion"] != "jwt" {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestReturnPathsLeadNowhereElse(t *testing.T) {
+	for in, want := range map[string]string{
+		"/a/b?c=d&e":                         "/a/b?c=d&e",
+		"/":                                  "/",
+		"//evil.example":                     "/",
+		`/\evil.example`:                     "/",
+		"/%5cevil.example":                   "/",
+		"https://evil.example/x":             "/x", // only its path is kept
+		"javascript:alert(1)":                "/",
+		"/_auth/callback?code=1":             "/",
+		"/%2f%2fevil":                        "/%2f%2fevil",
+		"/" + strings.Repeat("a", maxReturn): "/",
+		"":                                   "/",
+	} {
+		if got := localPath(in); got != want {
+			t.Errorf("localPath(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestOnlyNavigationsAreRedirected(t *testing.T) {
+	for name, c := range map[string]struct {
+		method string
+		h      http.Header
+		want   bool
+	}{
+		"navigation":       {"GET", http.Header{"Sec-Fetch-Mode": {"navigate"}}, true},
+		"old browser":      {"GET", http.Header{"Accept": {"text/html,*/*;q=0.8"}}, true},
+		"fetch":            {"GET", http.Header{"Sec-Fetch-Mode": {"cors"}, "Accept": {"text/html"}}, false},
+		"image":            {"GET", http.Header{"Sec-Fetch-Mode": {"no-cors"}}, false},
+		"curl":             {"GET", http.Header{"Accept": {"*/*"}}, false},
+		"form":             {"POST", http.Header{"Sec-Fetch-Mode": {"navigate"}}, false},
+		"websocket":        {"GET", http.Header{"Sec-Fetch-Mode": {"websocket"}, "Upgrade": {"websocket"}}, false},
+		"no accept at all": {"GET", http.Header{}, false},
+	} {
+		if got := navigation(&http.Request{Method: c.method, Header: c.h}); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestMetadataPathIsInserted(t *testing.T) {
+	for _, c := range []struct{ origin, resource, want string }{
+		{"https://api.example.com", "https://api.example.com", wellKnown},
+		{"https://api.example.com", "https://api.example.com/", wellKnown},
+		{"https://api.example.com", "https://api.example.com/v1/mcp", wellKnown + "/v1/mcp"},
+		{"https://api.example.com", "urn:orders", wellKnown},
+	} {
+		if got, err := metadataPath(c.origin, c.resource); err != nil || got != c.want {
+			t.Errorf("metadataPath(%s, %s) = %s, %v", c.origin, c.resource, got, err)
+		}
+	}
+	if _, err := metadataPath("https://a.example", "orders"); err == nil {
+		t.Error("a relative resource was taken")
+	}
+}
