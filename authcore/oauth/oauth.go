@@ -8,9 +8,7 @@ package oauth
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"net/url"
 	"strings"
 	"time"
 
@@ -100,13 +98,8 @@ const (
 // published for longer than this before they sign.
 const publicAge = 5 * time.Minute
 
-// Mount registers the endpoints of a site. It fails if the pool's issuer is
-// not an absolute URL.
-func (h *Handler) Mount(m *mux.Mux, site Site) error {
-	issuer, err := url.Parse(site.Pool.Issuer)
-	if err != nil || !issuer.IsAbs() || issuer.Host == "" {
-		return fmt.Errorf("oauth: pool %s: issuer %q is not an absolute URL", site.Pool.Name, site.Pool.Issuer)
-	}
+// Mount registers the endpoints of a site.
+func (h *Handler) Mount(m *mux.Mux, site Site) {
 	e := &endpoints{Handler: h, site: site, cookies: mux.Cookies{Origin: site.Origin, Pool: string(site.Pool.ID)}}
 
 	m.Page("GET "+authorizePath, e.noted(e.authorize))
@@ -121,11 +114,10 @@ func (h *Handler) Mount(m *mux.Mux, site Site) error {
 	m.Public("GET "+openIDPath, publicAge, metadata)
 	m.Public("GET "+serverPath, publicAge, metadata)
 	// RFC 8414 3.1 puts the well-known part between host and path.
-	if path := strings.TrimSuffix(issuer.EscapedPath(), "/"); path != "" && strings.HasPrefix(site.Pool.Issuer, site.Origin+"/") {
+	if path, here := strings.CutPrefix(site.Pool.Issuer, site.Origin); here && strings.HasPrefix(path, "/") {
 		m.Public("GET /"+openIDPath+path, publicAge, metadata)
 		m.Public("GET /"+serverPath+path, publicAge, metadata)
 	}
-	return nil
 }
 
 // url returns the absolute address of one of the site's paths.
