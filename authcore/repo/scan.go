@@ -1,0 +1,153 @@
+package repo
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"iter"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/fault"
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+	"github.com/gatehouse-auth/gatehouse/authcore/secret"
+	"github.com/gatehouse-auth/gatehouse/store"
+)
+
+func noExpiry() time.Time { return time.Time{} }
+
+// scan walks a pool's entries of a table in one partition, in key order.
+func scan[T any](ctx context.Context, r *Repo, ks *keyset, t store.Table, p store.Partition, prefix string) iter.Seq2[Entry[T], error] {
+	return func(yield func(Entry[T], error) bool) {
+		after := ""
+		for {
+			entries, err := r.store.Scan(ctx, store.Range{Partition: p, Table: t, After: after, Prefix: prefix})
+			if err != nil {
+				yield(Entry[T]{}, mapped(err))
+				return
+			}
+			for _, e := range entries {
+				out, err := typed[T](ks, e)
+				if !yield(out, err) || err != nil {
+					return
+				}
+				after = e.Key.Name
+			}
+			if len(entries) < store.MaxScan {
+				return
+			}
+		}
+	}
+}
+
+// MaxPage is the largest page of Users.
+const MaxPage = 500
+
+// cursor is a position in the walk over users: after Name in Partition.
+type cursor struct {
+	Partition store.Partition `json:"p"`
+	Name      string          `json:"n"` // after the tag, base64
+}
+
+// Users returns up to limit users (1 to MaxPage; 0 means 60) after a cursor
+// ("" from the start) and the next cursor ("" at the end). A user that exists
+// throughout a walk is seen exactly once. The order means nothing. Cursors are
+// sealed: fault.Invalid for one that is not of this pool's making.
+func (r *Repo) Users(ctx context.Context, id pool.ID, after string, limit int) ([]*pool.User, string, error) {
+	ks, err := r.keyset(ctx, id)
+	if err != nil {
+		return nil, "", err
+	}
+	at, err := ks.openCursor(after)
+	if err != nil {
+		return nil, "", err
+	}
+	switch {
+	case limit == 0:
+		limit = 60
+	case limit < 0 || limit > MaxPage:
+		return nil, "", fault.New(fault.Invalid, "the page size is out of range")
+	}
+	// One more than asked for tells whether there is a next page.
+	found, err := r.walk(ctx, ks, at, limit+1)
+	if err != nil {
+		return nil, "", err
+	}
+	next := ""
+	if len(found) > limit {
+		found = found[:limit]
+		next = ks.sealCursor(found[limit-1].key)
+	}
+	users := make([]*pool.User, len(found))
+	for i := range found {
+		users[i] = &found[i].Value
+	}
+	return users, next, nil
+}
+
+func (r *Repo) walk(ctx context.Context, ks *keyset, from store.Key, limit int) ([]Entry[pool.User], error) {
+	var out []Entry[pool.User]
+	after := from.Name
+	for p := int(from.Partition); p < store.Partitions && len(out) < limit; p++ {
+		entries, err := r.store.Scan(ctx, store.Range{
+			Partition: store.Partition(p), Table: tableUsers, After: after, Prefix: tagOf(ks.id), Limit: limit - len(out),
+		})
+		if err != nil {
+			return nil, mapped(err)
+		}
+		for _, e := range entries {
+			u, err := typed[pool.User](ks, e)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, u)
+		}
+		after = ""
+	}
+	return out, nil
+}
+
+func (ks *keyset) cursorKey() ([]byte, []byte) {
+	return secret.Derive(ks.root, "cursor"), []byte("users\x00" + string(ks.id))
+}
+
+func (ks *keyset) sealCursor(k store.Key) string {
+	// Encoding two fields of a struct of ours cannot fail.
+	raw, _ := json.Marshal(cursor{k.Partition, base64.StdEncoding.EncodeToString([]byte(k.Name[tagLen:]))})
+	key, place := ks.cursorKey()
+	return base64.RawURLEncoding.EncodeToString(secret.Seal(key, raw, place))
+}
+
+func (ks *keyset) openCursor(s string) (store.Key, error) {
+	if s == "" {
+		return store.Key{}, nil
+	}
+	bad := fault.New(fault.Invalid, "the cursor is not valid")
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil {
+		return store.Key{}, bad
+	}
+	key, place := ks.cursorKey()
+	raw, err := secret.Open(key, sealed, place)
+	if err != nil {
+		return store.Key{}, bad
+	}
+	var c cursor
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return store.Key{}, bad
+	}
+	name, err := base64.StdEncoding.DecodeString(c.Name)
+	if err != nil {
+		return store.Key{}, bad
+	}
+	return store.Key{Partition: c.Partition, Table: tableUsers, Name: tagOf(ks.id) + string(name)}, nil
+}
+
+// HasUsers reports whether the pool has any user.
+func (r *Repo) HasUsers(ctx context.Context, id pool.ID) (bool, error) {
+	ks, err := r.keyset(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	found, err := r.walk(ctx, ks, store.Key{}, 1)
+	return len(found) > 0, err
+}
