@@ -99,7 +99,7 @@ func (e *Engine) host(ctx context.Context, c PoolConfig) (*hosted, error) {
 func (e *Engine) mount(h *hosted, c PoolConfig) {
 	s := e.state
 	h.mux = mux.New(mux.Options{Prefix: c.Login.Prefix, ErrorPage: signin.ErrorPage(e.renderer, h.pool.Brand), Logger: s.log})
-	oauth.New(oauth.Config{Tokens: s.tokens, Sessions: s.sessions, Keys: s.keys, Now: s.now, Logger: s.log}).
+	oauth.New(oauth.Config{Tokens: s.tokens, Sessions: s.sessions, Keys: s.keys, Users: s.repo, Now: s.now, Logger: s.log}).
 		Mount(h.mux, oauth.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix})
 	site := signin.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix}
 	for origin := range h.sites {
