@@ -2,7 +2,6 @@ package repo
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -125,21 +124,6 @@ func wantCode(t testing.TB, err error, code fault.Code) {
 		t.Helper()
 		t.Fatalf("error is %v; want %s", err, code)
 	}
-}
-
-// dump returns every byte that the store holds for the pool and the system,
-// names and values, through its contract.
-func dump(t testing.TB, seen []store.Key, s store.Store) []byte {
-	t.Helper()
-	var out []byte
-	for _, k := range seen {
-		entries, err := s.Get(context.Background(), k)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(append(out, k.Name...), entries[0].Value...)
-	}
-	return out
 }
 
 func TestUsersLive(t *testing.T) {
