@@ -42,10 +42,15 @@ func (c *clock) now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.t }
 
 func (c *clock) move(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.t = c.t.Add(d) }
 
-// counting counts the commits that reach a store.
+// counting counts the commits and reads that reach a store.
 type counting struct {
 	store.Store
-	commits atomic.Int32
+	commits, reads atomic.Int32
+}
+
+func (c *counting) Get(ctx context.Context, ks ...store.Key) ([]store.Entry, error) {
+	c.reads.Add(1)
+	return c.Store.Get(ctx, ks...)
 }
 
 func (c *counting) Commit(ctx context.Context, t store.Txn) (store.Receipt, error) {
@@ -314,8 +319,14 @@ func TestUseKeepsBothAliveUntilTheAbsoluteEnd(t *testing.T) {
 		must(t, err)
 		must(t, w.svc.Touch(t.Context(), w.pool, live))
 	}
+	part, name, _ := repo.ParseHandle(child)
+	stored, err := repo.Get(t.Context(), w.repo, repo.SiteSessionKey(w.pool.ID, part, name))
+	must(t, err)
+	if !stored.Expires.Equal(begin.Add(absolute)) {
+		t.Errorf("stored for %v after the sign-in", stored.Expires.Sub(begin))
+	}
 	w.clock.move(time.Hour)
-	_, err := w.findSite(child)
+	_, err = w.findSite(child)
 	gone(t, err)
 	_, err = w.find(sso)
 	gone(t, err)
@@ -346,8 +357,9 @@ func TestTouchIsCoarse(t *testing.T) {
 		return w.store.commits.Load() - before
 	}
 	w.clock.move(5*time.Minute - time.Millisecond)
-	if n := touch(); n != 0 {
-		t.Errorf("%d commits before 5 minutes", n)
+	reads := w.store.reads.Load()
+	if n := touch(); n != 0 || w.store.reads.Load() != reads {
+		t.Errorf("%d commits before 5 minutes, or reads", n)
 	}
 	w.clock.move(time.Millisecond)
 	if n := touch(); n != 1 {
@@ -403,6 +415,23 @@ func TestAStricterPolicyHoldsAtOnce(t *testing.T) {
 	gone(t, err)
 }
 
+func TestEachSiteIdlesByItself(t *testing.T) {
+	w := newWorld(t)
+	sso := w.start()
+	used, left := w.visit(sso), w.visit(sso)
+	w.pool.Session.Idle = time.Hour
+	w.clock.move(50 * time.Minute)
+	live, err := w.findSite(used)
+	must(t, err)
+	must(t, w.svc.Touch(t.Context(), w.pool, live))
+	w.clock.move(20 * time.Minute)
+	if _, err := w.findSite(used); err != nil {
+		t.Error(err)
+	}
+	_, err = w.findSite(left)
+	gone(t, err)
+}
+
 func TestEnd(t *testing.T) {
 	w := newWorld(t)
 	sso, other := w.start(), w.start()
@@ -451,38 +480,39 @@ func TestEnd(t *testing.T) {
 	}
 }
 
+// meddling has something happen between the end of the families and that of
+// their session.
+type meddling struct {
+	*token.Service
+	meanwhile func()
+}
+
+func (m *meddling) EndFamilies(ctx context.Context, p *pool.Pool, sub pool.UserID, originJTIs []string) error {
+	if err := m.Service.EndFamilies(ctx, p, sub, originJTIs); err != nil {
+		return err
+	}
+	m.meanwhile()
+	return nil
+}
+
 func TestEndMissesNoFamily(t *testing.T) {
 	w := newWorld(t)
 	sso := w.start()
-	var mu sync.Mutex
 	var born []*token.Issued
-	var group sync.WaitGroup
-	var codes []token.Redemption
-	for range 8 {
-		codes = append(codes, w.code(sso, "shop", "openid"))
-	}
-	for _, code := range codes {
-		group.Go(func() {
-			got, err := w.tokens.RedeemCode(t.Context(), w.pool, code)
-			if err == nil {
-				mu.Lock()
-				defer mu.Unlock()
-				born = append(born, got)
-			} else if fault.CodeOf(err) != fault.InvalidGrant {
-				t.Error(err)
-			}
-		})
-	}
-	group.Go(func() {
-		for {
-			err := w.svc.End(t.Context(), w.pool, sso)
-			if !errors.Is(err, fault.Conflict) {
-				must(t, err)
-				return
-			}
+	codes := []token.Redemption{w.code(sso, "shop", "openid"), w.code(sso, "shop", "openid")}
+	svc := session.New(session.Config{Repo: w.repo, Now: w.clock.now, Families: &meddling{w.tokens, func() {
+		if len(born) < len(codes) {
+			got, err := w.tokens.RedeemCode(t.Context(), w.pool, codes[len(born)])
+			must(t, err)
+			born = append(born, got)
 		}
-	})
-	group.Wait()
+	}}})
+	must(t, svc.End(t.Context(), w.pool, sso))
+	_, err := w.find(sso)
+	gone(t, err)
+	if len(born) != 2 {
+		t.Fatalf("%d families were born meanwhile", len(born))
+	}
 	for _, got := range born {
 		if _, err := w.tokens.VerifyAccess(t.Context(), w.pool, got.Access); err == nil {
 			t.Error("a family has outlived its session")

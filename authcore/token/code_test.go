@@ -107,7 +107,7 @@ func TestPKCE(t *testing.T) {
 		_, err := w.svc.IssueCode(t.Context(), w.pool, w.order(client, "openid", drop))
 		wantCode(t, err, fault.InvalidRequest)
 	}
-	for _, bad := range []string{verifier[:42], "plain-" + verifier, s256(verifier) + "=", strings.Repeat("!", 43)} {
+	for _, bad := range []string{verifier[:42], "plain-" + verifier, s256(verifier) + "=", "AAAAAAAAAAA", strings.Repeat("!", 43)} {
 		_, err := w.svc.IssueCode(t.Context(), w.pool, w.order("shop", "openid", func(o *token.CodeOrder) { o.Challenge = bad }))
 		wantCode(t, err, fault.InvalidRequest)
 	}
@@ -118,6 +118,21 @@ func TestPKCE(t *testing.T) {
 	r.Verifier = ""
 	_, err = w.svc.RedeemCode(t.Context(), w.pool, r)
 	must(t, err)
+}
+
+func TestVerifiersOutsideTheGrammarAreRefused(t *testing.T) {
+	w := newWorld(t)
+	for v, ok := range map[string]bool{
+		strings.Repeat("a", 42): false, strings.Repeat("a", 43): true, strings.Repeat("-._~", 32): true,
+		strings.Repeat("a", 129): false, strings.Repeat("a", 42) + "+": false, strings.Repeat("a", 42) + "é": false,
+	} {
+		o := w.order("shop", "openid", func(o *token.CodeOrder) { o.Challenge = s256(v) })
+		r := present(o, w.code(o))
+		r.Verifier = v
+		if _, err := w.svc.RedeemCode(t.Context(), w.pool, r); (err == nil) != ok {
+			t.Errorf("%q: %v", v, err)
+		}
+	}
 }
 
 func TestCodesLiveShortly(t *testing.T) {
@@ -145,7 +160,11 @@ func TestCodesLiveShortly(t *testing.T) {
 }
 
 func TestOneOfSixteenRacersRedeems(t *testing.T) {
-	w := newWorld(t)
+	t.Run("memory", func(t *testing.T) { testRacers(t, newWorld(t)) })
+	t.Run("sqlite", func(t *testing.T) { testRacers(t, newSQLiteWorld(t)) })
+}
+
+func testRacers(t *testing.T, w *world) {
 	o := w.order("shop", "openid offline_access")
 	code := w.code(o)
 	var won atomic.Pointer[token.Issued]

@@ -84,25 +84,24 @@ func (s *Service) findFamily(ctx context.Context, p *pool.Pool, c *pool.Client, 
 	case !c.HasGrant(pool.GrantRefresh):
 		return nil, badGrant("the client may not refresh any more")
 	}
-	return family, s.stands(ctx, p, family)
+	return family, s.notRevoked(ctx, p, family)
 }
 
-// stands asks the directory as well: the mark of death in the family may have
-// been lost with the last second before a crash, the revocation was not.
-func (s *Service) stands(ctx context.Context, p *pool.Pool, family *pool.Family) error {
+// notRevoked asks the directory, before rotate looks at the family itself:
+// the family's mark of death may have been lost with the last second before a
+// crash, the revocation was not.
+func (s *Service) notRevoked(ctx context.Context, p *pool.Pool, family *pool.Family) error {
 	ended, err := repo.Get(ctx, s.repo, repo.FamilyRevocationKey(p.ID, family.Sub, family.OriginJTI))
 	switch {
 	case err != nil:
 		return fmt.Errorf("token: read revocation: %w", err)
-	case ended.Found && !family.Dead:
-		if err := s.markDead(ctx, p, family.Sub, []string{family.OriginJTI}); err != nil {
-			return err
-		}
-		return badGrant("the sign-in has ended")
-	case ended.Found || family.Dead || !s.now().Before(family.Expires):
-		return badGrant("the sign-in has ended")
+	case !ended.Found:
+		return nil
 	}
-	return nil
+	if err := s.markDead(ctx, p, family.Sub, []string{family.OriginJTI}); err != nil {
+		return err
+	}
+	return badGrant("the sign-in has ended")
 }
 
 // rotate makes the successor of the presented token current, in one commit,

@@ -89,7 +89,11 @@ func TestAGrandparentIsReuseEvenWithinTheGrace(t *testing.T) {
 }
 
 func TestParallelRefreshesMakeOneLineage(t *testing.T) {
-	w := newWorld(t)
+	t.Run("memory", func(t *testing.T) { testLineage(t, newWorld(t)) })
+	t.Run("sqlite", func(t *testing.T) { testLineage(t, newSQLiteWorld(t)) })
+}
+
+func testLineage(t *testing.T, w *world) {
 	first := w.tokens("shop", "openid")
 	var mu sync.Mutex
 	successors := map[string]int{}
@@ -273,6 +277,16 @@ func TestGroupsAreThoseOfNow(t *testing.T) {
 			t.Errorf("groups %v", payload["cognito:groups"])
 		}
 	}
+}
+
+func TestAnEndedFamilyStaysDeadLongerThanItsRevocation(t *testing.T) {
+	w := newWorld(t)
+	got := w.tokens("shop", "openid")
+	_, payload := claims(t, got.Access)
+	must(t, w.svc.EndFamilies(t.Context(), w.pool, w.user.Sub, []string{payload["origin_jti"].(string), "unknown"}))
+	w.clock.move(repo.RevocationLife + time.Hour)
+	_, err := w.refresh("shop", got.Refresh)
+	wantCode(t, err, fault.InvalidGrant)
 }
 
 func TestTheDirectoryRemembersWhatTheSessionStoreLost(t *testing.T) {

@@ -161,15 +161,17 @@ func TestRevocationsAreForgottenInTheEnd(t *testing.T) {
 	w := newWorld(t)
 	rev := w.svc.Revocations()
 	must(t, w.svc.EndFamilies(t.Context(), w.pool, w.user.Sub, []string{"a family"}))
+	w.update(func(u *pool.User) { u.Epoch++ })
+	must(t, rev.Load(t.Context(), w.pool.ID))
 	w.svc.SessionEnded(w.pool.ID, "first")
 	w.clock.move(repo.RevocationLife)
 	w.svc.SessionEnded(w.pool.ID, "second")
-	if !rev.SessionEnded(w.pool.ID, "first") {
+	if !rev.SessionEnded(w.pool.ID, "first") || rev.Epoch(w.pool.ID, w.user.Sub, 0) {
 		t.Error("forgotten while a token may still live")
 	}
 	w.clock.move(time.Hour)
 	w.svc.SessionEnded(w.pool.ID, "third")
-	if rev.SessionEnded(w.pool.ID, "first") || !rev.SessionEnded(w.pool.ID, "second") {
+	if rev.Changed(w.pool.ID, w.user.Sub) != 0 || rev.SessionEnded(w.pool.ID, "first") || !rev.SessionEnded(w.pool.ID, "second") {
 		t.Error("what is over is held, or more was forgotten")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/token"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/memstore"
+	"github.com/gatehouse-auth/gatehouse/store/sqlitestore"
 )
 
 const (
@@ -99,6 +101,13 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	c := newClock()
 	return newWorldOn(t, c, memstore.New(memstore.Options{Now: c.now}))
+}
+
+func newSQLiteWorld(t *testing.T) *world {
+	c := newClock()
+	st, err := sqlitestore.Open(t.Context(), filepath.Join(t.TempDir(), "gatehouse.db"), sqlitestore.Options{Now: c.now})
+	must(t, err)
+	return newWorldOn(t, c, st)
 }
 
 func newWorldOn(t *testing.T, c *clock, st store.Store) *world {
