@@ -230,8 +230,17 @@ func (v *Revocations) SessionEnded(id pool.ID, name string) bool {
 	return ended
 }
 
+// Latest is the highest number that Changed gives for anybody. Take it before
+// reading a session or user: what was read is current while Changed is not
+// above it. Taken afterwards, a change that came in between would go unseen.
+func (v *Revocations) Latest() uint64 {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.counter
+}
+
 // Changed is a number that rises whenever a user's entry changes, or may have
-// changed unseen; a cached session loaded under another one is read again.
+// changed unseen; a cached session loaded under a lower one is read again.
 func (v *Revocations) Changed(id pool.ID, sub pool.UserID) uint64 {
 	v.mu.RLock()
 	defer v.mu.RUnlock()

@@ -88,7 +88,7 @@ var testKeys = sync.OnceValue(func() []*jose.Key {
 
 // world is a pool with a user, clients and resources on real parts.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	clock *clock
 	store store.Store
 	repo  *repo.Repo
@@ -98,7 +98,7 @@ type world struct {
 	user  *pool.User
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	c := newClock()
 	return newWorldOn(t, c, memstore.New(memstore.Options{Now: c.now}))
 }
@@ -110,7 +110,7 @@ func newSQLiteWorld(t *testing.T) *world {
 	return newWorldOn(t, c, st)
 }
 
-func newWorldOn(t *testing.T, c *clock, st store.Store) *world {
+func newWorldOn(t testing.TB, c *clock, st store.Store) *world {
 	t.Helper()
 	kek, err := secret.ParseKeys(base64.StdEncoding.EncodeToString(make([]byte, 32)))
 	must(t, err)
