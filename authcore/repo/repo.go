@@ -51,9 +51,15 @@ func New(c Config) *Repo {
 		sets:  map[pool.ID]*keyset{},
 		tags:  map[string]pool.ID{},
 	}
+	if clock, ok := c.Directory.(store.Clock); ok {
+		r.now = clock.Now
+	}
+	if r.now == nil {
+		r.now = time.Now
+	}
 	stores := []store.Store{c.Directory}
 	if c.Session != nil && c.Session != c.Directory {
-		r.store = &split{directory: c.Directory, session: c.Session}
+		r.store = &split{directory: c.Directory, session: c.Session, now: r.now}
 		stores = append(stores, c.Session)
 	}
 	for _, s := range stores {
@@ -63,12 +69,6 @@ func New(c Config) *Repo {
 	}
 	if len(r.watchers) != len(stores) {
 		r.watchers = nil
-	}
-	if clock, ok := c.Directory.(store.Clock); ok {
-		r.now = clock.Now
-	}
-	if r.now == nil {
-		r.now = time.Now
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)

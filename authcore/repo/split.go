@@ -2,13 +2,20 @@ package repo
 
 import (
 	"context"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // split sends directory tables to one store and all others to another. A
 // commit has tables of one kind only, so it never spans both.
-type split struct{ directory, session store.Store }
+type split struct {
+	directory, session store.Store
+	now                func() time.Time
+}
+
+// Now implements store.Clock: one clock for both, the directory's.
+func (s *split) Now() time.Time { return s.now() }
 
 func (s *split) of(kind store.Kind) store.Store {
 	if kind == store.Directory {
