@@ -92,9 +92,13 @@ func (s *State) build(c StateConfig) {
 func (s *State) begin(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
+	pools := s.knownPools(background)
+	if _, err := s.repo.Pools(ctx); err != nil {
+		return fmt.Errorf("authcore: reading the store: %w", err)
+	}
 	ready := make(chan struct{})
 	s.done.Go(func() {
-		s.tokens.Revocations().Follow(background, s.storedPools, sync.OnceFunc(func() { close(ready) }))
+		s.tokens.Revocations().Follow(background, pools, func() { close(ready) })
 	})
 	s.done.Go(func() { s.refreshKeys(background) })
 	select {
@@ -121,17 +125,22 @@ func (s *State) refreshKeys(ctx context.Context) {
 	}
 }
 
-// storedPools returns the ids of all stored pools.
-func (s *State) storedPools(ctx context.Context) ([]pool.ID, error) {
-	stored, err := s.repo.Pools(ctx)
-	if err != nil {
-		return nil, err
+// knownPools returns the ids of all stored pools. While the store cannot be
+// asked they are those of the last time: what follows them tries again.
+func (s *State) knownPools(ctx context.Context) func() []pool.ID {
+	var known []pool.ID
+	return func() []pool.ID {
+		stored, err := s.repo.Pools(ctx)
+		if err != nil {
+			s.log.WarnContext(ctx, "pools not read again", "error", err)
+			return known
+		}
+		known = known[:0]
+		for _, p := range stored {
+			known = append(known, p.ID)
+		}
+		return known
 	}
-	ids := make([]pool.ID, len(stored))
-	for i, p := range stored {
-		ids[i] = p.ID
-	}
-	return ids, nil
 }
 
 // Close ends the background work and closes the stores.

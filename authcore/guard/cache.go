@@ -22,7 +22,7 @@ type digest [sha256.Size]byte
 // rendered headers.
 type entry struct {
 	principal *pool.Principal
-	changed   uint64    // of the user's revocation entry when it was loaded
+	seen      uint64    // how far the feed of revocations had come when it was read
 	loaded    time.Time // sessions are read again after sessionFresh
 
 	access *token.Access     // of a bearer token

@@ -88,7 +88,7 @@ func (g *Gate) admit(r *http.Request, s *site, seen *passed) error {
 		if g.rule.API {
 			return g.challenge(s, errAnonymous)
 		}
-		if err := sameOrigin(r, s); err != nil {
+		if err := sameOrigin(r); err != nil {
 			return err
 		}
 	}
@@ -193,14 +193,12 @@ func navigation(r *http.Request) bool {
 
 // sameOrigin refuses what another site makes a browser send with our cookie:
 // unsafe methods and upgrades need a same-origin proof.
-func sameOrigin(r *http.Request, s *site) error {
+func sameOrigin(r *http.Request) error {
 	safe := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodOptions
 	if safe && r.Header.Get("Upgrade") == "" {
 		return nil
 	}
-	origin := r.Header.Get("Origin")
-	site := r.Header.Get("Sec-Fetch-Site")
-	if origin == s.Origin || origin == "" && (site == "" || site == "same-origin" || site == "none") {
+	if mux.SameOrigin(r) {
 		return nil
 	}
 	return &Denial{Status: http.StatusForbidden, Cause: fault.New(fault.CrossSite, "the request was sent from another site")}

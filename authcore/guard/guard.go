@@ -97,7 +97,7 @@ type site struct {
 
 // Gate returns a gate for the origins that lead to one line.
 func (g *Guard) Gate(rule Rule, sites []Site) (*Gate, error) {
-	if err := rule.validate(); err != nil {
+	if err := rule.Validate(); err != nil {
 		return nil, err
 	}
 	gate := &Gate{guard: g, rule: rule, sites: make(map[string]*site, len(sites))}

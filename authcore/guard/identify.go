@@ -39,16 +39,15 @@ func (g *Guard) bearer(ctx context.Context, s *site, raw string) (*entry, error)
 			g.cache.drop(d)
 			return nil, err
 		}
-		if g.tokens.Revocations().Changed(s.Pool.ID, pool.UserID(e.access.Sub)) != e.changed {
-			hit = false
-		}
+		hit = g.tokens.Revocations().Changed(s.Pool.ID, pool.UserID(e.access.Sub)) <= e.seen
 	}
 	if !hit {
+		seen := g.tokens.Revocations().Latest() // before the reading: a change in between is read again
 		a, err := g.tokens.VerifyAccess(ctx, s.Pool, raw)
 		if err != nil {
 			return nil, err
 		}
-		e = &entry{access: a, changed: g.tokens.Revocations().Changed(s.Pool.ID, pool.UserID(a.Sub)), principal: g.principalOf(s.Pool, a)}
+		e = &entry{access: a, seen: seen, principal: g.principalOf(s.Pool, a)}
 		g.cache.put(d, e)
 	}
 	if err := audience(e.access, s); err != nil {
@@ -94,7 +93,7 @@ func (g *Guard) session(ctx context.Context, s *site, id string) (*entry, error)
 	d := digestOf(kindSession, s.Pool.ID, string(s.Client.ID), id)
 	e, ok := g.cache.get(d)
 	if !ok || !g.fresh(s.Pool.ID, e) {
-		changed := g.tokens.Revocations().Changed
+		seen := g.tokens.Revocations().Latest()
 		live, err := g.sessions.FindSite(ctx, s.Pool, s.Client.ID, id)
 		if err != nil {
 			g.cache.drop(d)
@@ -105,7 +104,7 @@ func (g *Guard) session(ctx context.Context, s *site, id string) (*entry, error)
 			// have ended goes on until its own end.
 			return e, nil
 		}
-		e = &entry{live: live, loaded: g.now(), principal: person(s.Pool, live), changed: changed(s.Pool.ID, live.User.Sub)}
+		e = &entry{live: live, loaded: g.now(), principal: person(s.Pool, live), seen: seen}
 		g.cache.put(d, e)
 	}
 	if g.now().Sub(e.live.Session.Used) >= touchAfter {
@@ -126,7 +125,7 @@ func (g *Guard) touch(ctx context.Context, s *site, d digest, e *entry) {
 // fresh reports whether a cached session can be believed without I/O.
 func (g *Guard) fresh(id pool.ID, e *entry) bool {
 	return g.stands(id, e) && g.now().Sub(e.loaded) < sessionFresh &&
-		g.tokens.Revocations().Changed(id, e.live.User.Sub) == e.changed
+		g.tokens.Revocations().Changed(id, e.live.User.Sub) <= e.seen
 }
 
 // outlives reports whether a cached session may go on while the store cannot

@@ -83,12 +83,12 @@ func TestBadRulesAreRefused(t *testing.T) {
 		"dots":                {Mode: Require, Public: []string{"/a/../b"}},
 		"unknown preset":      {Mode: Require, Headers: "nope"},
 	} {
-		if err := rule.validate(); err == nil {
+		if err := rule.Validate(); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
 	scoped := Rule{Mode: Require, Scopes: []string{"orders.read"}}
-	if err := scoped.validate(); err != nil || !scoped.API {
+	if err := scoped.Validate(); err != nil || !scoped.API {
 		t.Errorf("scope: implies api: %v", err)
 	}
 }

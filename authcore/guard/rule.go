@@ -2,6 +2,7 @@ package guard
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -31,8 +32,8 @@ type Rule struct {
 	Resource string     // overrides the site's resource
 }
 
-// validate refuses what could be read as "allow".
-func (r *Rule) validate() error {
+// Validate refuses what could be read as "allow", and fills in what is implied.
+func (r *Rule) Validate() error {
 	if r.Mode != Require && r.Mode != Public {
 		return fmt.Errorf("guard: mode %q is neither require nor public", r.Mode)
 	}
@@ -69,7 +70,7 @@ func ValidatePublic(p string) error {
 		return fmt.Errorf("guard: public path %q: a wildcard may only stand at the end, as /*", p)
 	case strings.ContainsAny(body, `%\;#`) || !visibleASCII(body):
 		return fmt.Errorf("guard: public path %q: write plain visible ASCII, not encoded", p)
-	case body != "" && body != "/" && !slices.Contains(pathForms(body), body):
+	case body != "" && body != "/" && path.Clean(body) != strings.TrimSuffix(body, "/"):
 		return fmt.Errorf("guard: public path %q is not in its shortest form", p)
 	}
 	return nil

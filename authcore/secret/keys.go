@@ -162,3 +162,11 @@ func createKeyFile(path string) (err error) {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
+
+// NewKeys returns one random key that nobody keeps: for a store that forgets
+// everything as well.
+func NewKeys() *Keys {
+	k := kek{key: Bytes(keySize)}
+	copy(k.id[:], Bytes(keyIDSize))
+	return &Keys{keys: []kek{k}}
+}
