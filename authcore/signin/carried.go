@@ -1,0 +1,117 @@
+package signin
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/fault"
+	"github.com/gatehouse-auth/gatehouse/authcore/mux"
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+)
+
+// maxQuery is the longest authorization request that is carried, in bytes.
+const maxQuery = 8 << 10
+
+// freshParam is the authorization endpoint's: it says since when (Unix
+// seconds) a sign-in is fresh enough for the application.
+const freshParam = "gh_fresh"
+
+// carried is the authorization request that led to a page. It is handed on as
+// it came; the rest is what the page shows of it.
+type carried struct {
+	query      string
+	waiting    bool          // an application waits for the sign-in
+	binding    pool.ClientID // what the query says, known or not: the attempt is bound to it
+	clientName string        // of a known client
+	targets    []string      // where the way on may lead, for the content security policy
+	fresh      int64         // Unix seconds; 0: any sign-in will do
+}
+
+// maxClientID bounds what an attempt is bound to.
+const maxClientID = 256
+
+// carry reads the request's query.
+func (s *pages) carry(r *http.Request) (carried, error) {
+	if len(r.URL.RawQuery) > maxQuery {
+		return carried{}, fault.New(fault.InvalidRequest, "The request is too long.")
+	}
+	c := carried{query: uriQuery(r.URL.RawQuery)}
+	values, err := url.ParseQuery(c.query)
+	if err != nil {
+		return c, nil // the authorization endpoint will say so
+	}
+	id := one(values, "client_id")
+	c.waiting = values.Has("client_id")
+	c.binding = pool.ClientID(id[:min(len(id), maxClientID)])
+	if fresh, err := strconv.ParseInt(one(values, freshParam), 10, 64); err == nil {
+		c.fresh = fresh
+	}
+	client := s.site.Pool.Clients[pool.ClientID(id)]
+	if client == nil || client.Disabled {
+		return c, nil
+	}
+	mux.EventOf(r.Context()).Client = id
+	c.clientName = client.Name
+	if target := formTarget(client, one(values, "redirect_uri")); target != "" {
+		c.targets = []string{target}
+	}
+	return c, nil
+}
+
+// suffix is the query as part of an address.
+func (c carried) suffix() string {
+	if c.query == "" {
+		return ""
+	}
+	return "?" + c.query
+}
+
+// formTarget is the source expression (CSP 3, 2.3.1) of a registered redirect
+// URI. Browsers apply form-action to the redirects that follow a form.
+func formTarget(c *pool.Client, redirect string) string {
+	if redirect == "" && len(c.RedirectURIs) == 1 {
+		redirect = c.RedirectURIs[0]
+	}
+	u, err := url.Parse(redirect)
+	if err != nil || !c.AllowsRedirect(redirect) {
+		return ""
+	}
+	if u.Host == "" || strings.HasPrefix(u.Host, "[") {
+		return u.Scheme + ":" // the grammar has no IPv6 addresses
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// uriQuery escapes what a browser or client sent raw although a query must not
+// hold it (RFC 3986 3.4), and lone percent signs, so that the query can stand
+// in any address. What is well-formed stays as it is.
+func uriQuery(raw string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(raw) {
+		c := raw[i]
+		if allowed(c) && (c != '%' || escape(raw[i:])) {
+			b.WriteByte(c)
+			continue
+		}
+		b.WriteByte('%')
+		b.WriteByte(hex[c>>4])
+		b.WriteByte(hex[c&15])
+	}
+	return b.String()
+}
+
+func allowed(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~!$&'()*+,;=:@/?%", c) >= 0
+}
+
+// escape reports whether s begins with a percent-encoded byte.
+func escape(s string) bool {
+	if len(s) < 3 {
+		return false
+	}
+	_, err := strconv.ParseUint(s[1:3], 16, 8)
+	return err == nil
+}

@@ -1,0 +1,61 @@
+package signin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/fault"
+	"github.com/gatehouse-auth/gatehouse/authcore/mux"
+	"github.com/gatehouse-auth/gatehouse/authcore/page"
+)
+
+// pageError is an error whose page says more than its code does.
+type pageError struct {
+	cause page.Cause
+	next  string // link onwards
+	err   error
+}
+
+func (e *pageError) Error() string { return string(e.cause) + ": " + e.err.Error() }
+
+func (e *pageError) Unwrap() error { return e.err }
+
+// ErrorPage returns what renders errors as pages under a brand.
+func ErrorPage(renderer page.Renderer, brand string) mux.ErrorPage {
+	return func(ctx context.Context, err error, status int, reference string) (mux.Document, error) {
+		view := page.Error{
+			Frame: page.Frame{Brand: brand}, Cause: causeOf(err, status), Detail: fault.TextOf(err), Reference: reference,
+		}
+		special := (*pageError)(nil)
+		if errors.As(err, &special) {
+			view.Cause, view.Continue = special.cause, special.next
+		}
+		d, err := renderer.Render(ctx, view)
+		if err != nil {
+			return mux.Document{}, fmt.Errorf("signin: render error page: %w", err)
+		}
+		return document(d), nil
+	}
+}
+
+// causeOf tells in a person's words what a code means.
+func causeOf(err error, status int) page.Cause {
+	if status == http.StatusServiceUnavailable {
+		return page.CauseUnavailable // a request that was given up has no code
+	}
+	switch fault.CodeOf(err) {
+	case fault.Internal:
+		return page.CauseInternal
+	case fault.InvalidClient, fault.UnauthorizedClient:
+		return page.CauseBadClient
+	case fault.NotFound:
+		return page.CauseNotFound
+	case fault.Forbidden, fault.AccessDenied, fault.InsufficientScope:
+		return page.CauseForbidden
+	case fault.CrossSite:
+		return page.CauseCrossSite
+	}
+	return page.CauseBadRequest
+}
