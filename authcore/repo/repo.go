@@ -2,10 +2,10 @@ package repo
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -111,7 +111,8 @@ const retries = 64
 
 // pause waits a random while that grows with the attempts, so that rivals come apart.
 func pause(ctx context.Context, attempt int) error {
-	timer := time.NewTimer(rand.N(min(100*time.Microsecond<<min(attempt, 10), 50*time.Millisecond)))
+	limit := min(100*time.Microsecond<<min(attempt, 10), 50*time.Millisecond)
+	timer := time.NewTimer(limit * time.Duration(binary.BigEndian.Uint16(secret.Bytes(2))) / (1 << 16))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
