@@ -38,8 +38,9 @@ func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
 	seen, _ := r.Context().Value(passedKey{}).(*passed)
 	if seen == nil || seen.site.Pool.ID != s.Pool.ID {
 		seen = &passed{site: s, creds: readCredentials(r, s)}
+		handled, err := g.own(w, r, s, seen.creds, client) // reads cookies that clean takes away
 		clean(r)
-		if handled, err := g.own(w, r, s, seen.creds, client); handled || err != nil {
+		if handled || err != nil {
 			return err
 		}
 		r = r.WithContext(context.WithValue(r.Context(), passedKey{}, seen))

@@ -1,0 +1,424 @@
+package caddymodule
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+)
+
+func init() {
+	httpcaddyfile.RegisterGlobalOption("gatehouse", parseGlobal)
+}
+
+// word is a word of the Caddyfile: how to read what follows it.
+type word struct {
+	name  string
+	parse func(d *caddyfile.Dispenser) error
+}
+
+// later lists words of the Caddyfile that this build does not have, with what
+// to say of them.
+func later() map[string]string {
+	return map[string]string{
+		"sign_up": "sign-up", "mfa": "second factors", "attribute": "custom attributes", "provider": "federation", "trigger": "triggers",
+		"claim": "claims of your own", "mail": "mail", "sms": "text messages", "limit": "configurable limits", "plan": "plans",
+		"registration": "client registration", "rp_id": "passkeys", "trusted_outbound": "outbound calls", "region": "regions",
+		"jwks": "private_key_jwt", "consent": "consent", "origins": "CORS", "require": "par and dpop", "logout": "back-channel logout",
+		"cors": "CORS", "strict": "strict routes", "history": "password history", "max_age": "password age", "breached": "breach lists of your own",
+		"classes": "composition rules", "profile": "password profiles", "srp": "SRP", "remember_device": "remembered devices",
+	}
+}
+
+// block reads the words of a block, each at most as often as it may stand.
+func block(d *caddyfile.Dispenser, words []word) error {
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		name := d.Val()
+		i := slices.IndexFunc(words, func(w word) bool { return w.name == name })
+		if i < 0 {
+			return unknown(d, name, words)
+		}
+		if err := words[i].parse(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unknown says what is wrong with a word, and what may have been meant.
+func unknown(d *caddyfile.Dispenser, name string, words []word) error {
+	if what, ok := later()[name]; ok {
+		return d.Errf("%s: this build does not have %s", name, what)
+	}
+	var names []string
+	for _, w := range words {
+		names = append(names, w.name)
+	}
+	return d.Errf("unknown word %q%s", name, suggestion(name, names))
+}
+
+// args reads the rest of a line: at least one argument.
+func args(d *caddyfile.Dispenser) ([]string, error) {
+	list := d.RemainingArgs()
+	if len(list) == 0 {
+		return nil, d.Errf("%s: an empty list; say which", d.Val())
+	}
+	for i, a := range list {
+		if slices.Contains(list[:i], a) {
+			return nil, d.Errf("%s stands twice", a)
+		}
+	}
+	return list, nil
+}
+
+// one reads exactly one argument.
+func one(d *caddyfile.Dispenser) (string, error) {
+	name := d.Val()
+	list := d.RemainingArgs()
+	if len(list) != 1 || list[0] == "" {
+		return "", d.Errf("%s takes one argument", name)
+	}
+	return list[0], nil
+}
+
+// none refuses arguments.
+func none(d *caddyfile.Dispenser) error {
+	name := d.Val()
+	if len(d.RemainingArgs()) > 0 {
+		return d.Errf("%s takes no argument", name)
+	}
+	return nil
+}
+
+// into returns a parser of one string argument.
+func into(target *string) func(*caddyfile.Dispenser) error {
+	return func(d *caddyfile.Dispenser) (err error) {
+		if *target != "" {
+			return d.Errf("%s stands twice", d.Val())
+		}
+		*target, err = one(d)
+		return err
+	}
+}
+
+// add returns a parser that appends arguments.
+func add(target *[]string) func(*caddyfile.Dispenser) error {
+	return func(d *caddyfile.Dispenser) error {
+		list, err := args(d)
+		for _, a := range list {
+			if slices.Contains(*target, a) {
+				return d.Errf("%s stands twice", a)
+			}
+		}
+		*target = append(*target, list...)
+		return err
+	}
+}
+
+// duration returns a parser of one duration, days allowed.
+func duration(target *caddy.Duration) func(*caddyfile.Dispenser) error {
+	return func(d *caddyfile.Dispenser) error {
+		name := d.Val()
+		text, err := one(d)
+		if err != nil {
+			return err
+		}
+		t, err := caddy.ParseDuration(text)
+		if err != nil || t <= 0 {
+			return d.Errf("%s: %q is not a duration such as 15m, 12h or 30d", name, text)
+		}
+		*target = caddy.Duration(t)
+		return nil
+	}
+}
+
+// choice returns a parser of one of a few arguments.
+func choice(target *string, choices ...string) func(*caddyfile.Dispenser) error {
+	return func(d *caddyfile.Dispenser) error {
+		name := d.Val()
+		text, err := one(d)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(choices, text) {
+			return d.Errf("%s: %q is unknown%s", name, text, suggestion(text, choices))
+		}
+		*target = text
+		return nil
+	}
+}
+
+// flag returns a parser of a word without arguments.
+func flag(target *bool) func(*caddyfile.Dispenser) error {
+	return func(d *caddyfile.Dispenser) error {
+		*target = true
+		return none(d)
+	}
+}
+
+// where is the place of the current word.
+func where(d *caddyfile.Dispenser) string { return fmt.Sprintf("%s:%d", d.File(), d.Line()) }
+
+// parseGlobal reads the global option:
+//
+//	gatehouse {
+//		store sqlite [<path>] | memory
+//		encryption_key file <path> | env <name>
+//		<pool options>              # of the pool "default"
+//		pool <name> { <pool options> }
+//	}
+func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
+	d.Next()
+	if existing != nil {
+		return nil, d.Err("the global option gatehouse stands twice: put everything into one block")
+	}
+	if err := none(d); err != nil {
+		return nil, err
+	}
+	app := &App{}
+	first := &Pool{Where: where(d)}
+	words := append([]word{
+		{"store", app.parseStore},
+		{"encryption_key", app.parseKey},
+		{"pool", app.parsePool},
+	}, first.words()...)
+	if err := block(d, words); err != nil {
+		return nil, err
+	}
+	if app.Pools == nil {
+		app.Pools = map[string]*Pool{}
+	}
+	if app.Pools[defaultPool] != nil {
+		return nil, d.Errf("options outside a pool block are those of the pool %q: do not write `pool %s`", defaultPool, defaultPool)
+	}
+	app.Pools[defaultPool] = first
+	return httpcaddyfile.App{Name: "gatehouse", Value: caddyconfig.JSON(app, nil)}, nil
+}
+
+func (a *App) parseStore(d *caddyfile.Dispenser) error {
+	if a.Store != nil {
+		return d.Err("store stands twice")
+	}
+	list := d.RemainingArgs()
+	switch {
+	case len(list) == 1 && (list[0] == "memory" || list[0] == "sqlite"):
+		a.Store = &StoreConfig{Backend: list[0]}
+	case len(list) == 2 && list[0] == "sqlite":
+		a.Store = &StoreConfig{Backend: "sqlite", Path: list[1]}
+	case len(list) > 0 && list[0] == "redis":
+		return d.Err("store redis: this build has no Redis store: use `store sqlite`")
+	default:
+		return d.Err("write `store sqlite [<path>]` or `store memory`")
+	}
+	return nil
+}
+
+func (a *App) parseKey(d *caddyfile.Dispenser) error {
+	if a.EncryptionKey != nil {
+		return d.Err("encryption_key stands twice")
+	}
+	list := d.RemainingArgs()
+	switch {
+	case len(list) == 2 && list[0] == "file":
+		a.EncryptionKey = &KeyConfig{File: list[1]}
+	case len(list) == 2 && list[0] == "env":
+		a.EncryptionKey = &KeyConfig{Env: list[1]}
+	default:
+		return d.Err("write `encryption_key file <path>` or `encryption_key env <name>`: this build has no others")
+	}
+	return nil
+}
+
+func (a *App) parsePool(d *caddyfile.Dispenser) error {
+	p := &Pool{Where: where(d)}
+	name, err := one(d)
+	if err != nil {
+		return err
+	}
+	if a.Pools[name] != nil {
+		return d.Errf("pool %s stands twice", name)
+	}
+	if a.Pools == nil {
+		a.Pools = map[string]*Pool{}
+	}
+	a.Pools[name] = p
+	return block(d, p.words())
+}
+
+// words are the options of a pool.
+func (p *Pool) words() []word {
+	return []word{
+		{"issuer", into(&p.Issuer)},
+		{"brand", into(&p.Brand)},
+		{"sign_in", add(&p.SignIn)},
+		{"password", p.parsePassword},
+		{"session", p.parseSession},
+		{"token", p.parseToken},
+		{"group", add(&p.Groups)},
+		{"resource", p.parseResource},
+		{"client", p.parseClient},
+	}
+}
+
+func (p *Pool) parsePassword(d *caddyfile.Dispenser) error {
+	if err := none(d); err != nil {
+		return err
+	}
+	p.Password = &PasswordPolicy{}
+	return block(d, []word{{"min_length", func(d *caddyfile.Dispenser) error {
+		text, err := one(d)
+		if err != nil {
+			return err
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 8 || n > 128 {
+			return d.Errf("min_length: %q is not a number from 8 to 128", text)
+		}
+		p.Password.MinLength = n
+		return nil
+	}}})
+}
+
+func (p *Pool) parseSession(d *caddyfile.Dispenser) error {
+	if err := none(d); err != nil {
+		return err
+	}
+	p.Session = &SessionPolicy{}
+	return block(d, []word{{"idle", duration(&p.Session.Idle)}, {"absolute", duration(&p.Session.Absolute)}})
+}
+
+func (p *Pool) parseToken(d *caddyfile.Dispenser) error {
+	if err := none(d); err != nil {
+		return err
+	}
+	p.Token = &TokenPolicy{}
+	t := p.Token
+	return block(d, []word{
+		{"access", duration(&t.Access)}, {"id", duration(&t.ID)}, {"refresh", duration(&t.Refresh)}, {"reuse_grace", duration(&t.ReuseGrace)},
+		{"signing_alg", choice(&t.SigningAlg, "ES256", "RS256")}, {"id_signing_alg", choice(&t.IDSigningAlg, "ES256", "RS256")},
+	})
+}
+
+func (p *Pool) parseResource(d *caddyfile.Dispenser) error {
+	r := &Resource{Where: where(d)}
+	list, err := args(d)
+	if err != nil {
+		return err
+	}
+	r.ID, r.Scopes = list[0], list[1:]
+	for _, other := range p.Resource {
+		if other.ID == r.ID {
+			return d.Errf("resource %s is declared already, at %s", r.ID, other.Where)
+		}
+	}
+	p.Resource = append(p.Resource, r)
+	return block(d, []word{
+		{"scope", func(d *caddyfile.Dispenser) error {
+			list, err := args(d)
+			if err != nil {
+				return err
+			}
+			if slices.Contains(r.Scopes, list[0]) {
+				return d.Errf("scope %s stands twice", list[0])
+			}
+			if len(list) > 2 {
+				return d.Errf("scope takes a name and a text in quotation marks")
+			}
+			r.Scopes = append(r.Scopes, list[0]) // its text is for the consent page
+			return nil
+		}},
+		{"token_ttl", duration(&r.TokenTTL)},
+		{"signing_alg", choice(&r.SigningAlg, "ES256", "RS256")},
+	})
+}
+
+func (p *Pool) parseClient(d *caddyfile.Dispenser) error {
+	c := &Client{Where: where(d)}
+	var err error
+	if c.ID, err = one(d); err != nil {
+		return err
+	}
+	for _, other := range p.Clients {
+		if other.ID == c.ID {
+			return d.Errf("client %s is configured already, at %s", c.ID, other.Where)
+		}
+	}
+	p.Clients = append(p.Clients, c)
+	return block(d, []word{
+		{"name", into(&c.Name)},
+		{"secret", c.parseSecret},
+		{"redirect", add(&c.Redirects)},
+		{"logout_redirect", add(&c.LogoutRedirects)},
+		{"grant", c.parseGrant},
+		{"scopes", add(&c.Scopes)},
+		{"default_scopes", add(&c.DefaultScopes)},
+		{"resources", add(&c.Resources)},
+		{"default_resource", into(&c.DefaultResource)},
+		{"auth", choice(&c.Auth, "client_secret_basic", "client_secret_post", "none")},
+		{"native", flag(&c.Native)},
+		{"pkce", c.parsePKCE},
+		{"rotate", c.parseRotate},
+		{"token", c.parseToken},
+		{"id_signing_alg", choice(&c.IDSigningAlg, "ES256", "RS256")},
+		{"disabled", flag(&c.Disabled)},
+	})
+}
+
+func (c *Client) parseSecret(d *caddyfile.Dispenser) error {
+	list, err := args(d)
+	if err != nil {
+		return d.Err("secret needs a value such as {env.NAME} or {file./path}")
+	}
+	if c.Secrets = append(c.Secrets, list...); len(c.Secrets) > 2 {
+		return d.Errf("client %s: at most two secrets may live at once", c.ID)
+	}
+	for _, s := range list {
+		if !isPlaceholder(s) {
+			caddy.Log().Named("gatehouse").Warn("a client's secret stands in the Caddyfile, and so in the stored configuration: use {env.NAME} or {file./path}")
+		}
+	}
+	return nil
+}
+
+func (c *Client) parseGrant(d *caddyfile.Dispenser) error {
+	list, err := args(d)
+	if err != nil {
+		return err
+	}
+	known := []string{"authorization_code", "refresh_token", "client_credentials"}
+	if !slices.Contains(known, list[0]) {
+		return d.Errf("grant %q: this build does not have it%s", list[0], suggestion(list[0], known))
+	}
+	c.Grants = append(c.Grants, Grant{Type: list[0], Scopes: list[1:]})
+	return nil
+}
+
+func (c *Client) parsePKCE(d *caddyfile.Dispenser) error {
+	text, err := one(d)
+	if err == nil && text != "optional" {
+		err = d.Errf("pkce: it is required unless you write `pkce optional`")
+	}
+	c.PKCEOptional = true
+	return err
+}
+
+func (c *Client) parseRotate(d *caddyfile.Dispenser) error {
+	var text string
+	if err := choice(&text, "on", "off")(d); err != nil {
+		return err
+	}
+	c.RotateOff = text == "off"
+	return nil
+}
+
+func (c *Client) parseToken(d *caddyfile.Dispenser) error {
+	if err := none(d); err != nil {
+		return err
+	}
+	c.Token = &TokenPolicy{}
+	return block(d, []word{{"access", duration(&c.Token.Access)}, {"id", duration(&c.Token.ID)}, {"refresh", duration(&c.Token.Refresh)}})
+}

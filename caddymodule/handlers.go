@@ -1,0 +1,238 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/guard"
+	"github.com/gatehouse-auth/gatehouse/authcore/mux"
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+)
+
+func init() {
+	caddy.RegisterModule(Login{})
+	caddy.RegisterModule(Gate{})
+}
+
+// Login makes a site a pool's login and token host. Requests for paths that
+// are not its own go on to the next handler.
+type Login struct {
+	// Pool is the pool's name; "default" by default.
+	Pool string `json:"pool,omitempty"`
+	// OneSite puts all paths under /_auth, on an application's own origin.
+	OneSite bool `json:"one_site,omitempty"`
+	// Where is the place in the configuration, for errors.
+	Where string `json:"where,omitempty"`
+
+	app       *App
+	origins   []string
+	elsewhere bool // the pool's issuer is another of its login sites
+	handler   authcore.LoginHandler
+}
+
+// CaddyModule returns the module's information.
+func (Login) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.gatehouse_login", New: func() caddy.Module { return new(Login) }}
+}
+
+// Provision joins the app.
+func (l *Login) Provision(ctx caddy.Context) (err error) {
+	if l.Pool == "" {
+		l.Pool = defaultPool
+	}
+	if l.app, err = appOf(ctx); err != nil {
+		return err
+	}
+	if err := l.app.known(l.Pool, l.Where); err != nil {
+		return err
+	}
+	l.app.logins = append(l.app.logins, l)
+	return nil
+}
+
+// ServeHTTP answers the login host's paths, by the request as it was before
+// any rewrite.
+func (l *Login) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	leave, err := l.app.enter(r)
+	if err != nil {
+		return refuseStart(w, err)
+	}
+	defer leave()
+	client := clientOf(r)
+	u, err := url.ParseRequestURI(client.OrigURI)
+	if l.elsewhere || err != nil || !l.handler.Matches(u.Path) {
+		return next.ServeHTTP(w, r)
+	}
+	l.handler.ServeHTTP(w, r.WithContext(mux.WithClient(r.Context(), client)))
+	return nil
+}
+
+// refuseStart is the answer before the app is ready.
+func refuseStart(w http.ResponseWriter, err error) error {
+	w.Header().Set("Retry-After", "5")
+	return err
+}
+
+// Gate stands in front of what follows it in a site.
+type Gate struct {
+	// Pool is the pool's name; "default" by default.
+	Pool string `json:"pool,omitempty"`
+	// Mode is "require" (default) or "public": name a caller who has a
+	// session, refuse nobody.
+	Mode string `json:"mode,omitempty"`
+	// MatcherSetsRaw limits the line to requests that match; the matcher is
+	// in here, not on the route, so that lines run in the order of the file.
+	MatcherSetsRaw caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
+	// Conditions are what a caller must meet, all of them: scope:x, client:x,
+	// group:a|b, browser, api.
+	Conditions []string `json:"conditions,omitempty"`
+	// Public paths are open to all: exact, or ending in /*.
+	Public []string `json:"public,omitempty"`
+	// Resource is the audience of tokens for this site; its origin by default.
+	Resource string `json:"resource,omitempty"`
+	// Headers is the preset of identity headers: "" (X-Auth-*), remote,
+	// x-forwarded, alb or none.
+	Headers string `json:"headers,omitempty"`
+	// StripToken keeps the bearer token from the upstream.
+	StripToken bool `json:"strip_token,omitempty"`
+	// Where is the place in the configuration, for errors.
+	Where string `json:"where,omitempty"`
+
+	app      *App
+	matchers caddyhttp.MatcherSets
+	rule     guard.Rule
+	origins  []string
+	gate     *guard.Gate
+	engine   *authcore.Engine
+}
+
+// CaddyModule returns the module's information.
+func (Gate) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.gatehouse_require", New: func() caddy.Module { return new(Gate) }}
+}
+
+// Provision joins the app and parses the rule.
+func (g *Gate) Provision(ctx caddy.Context) (err error) {
+	if g.Pool == "" {
+		g.Pool = defaultPool
+	}
+	if g.app, err = appOf(ctx); err != nil {
+		return err
+	}
+	if err := g.app.known(g.Pool, g.Where); err != nil {
+		return err
+	}
+	if g.rule, err = g.parse(); err != nil {
+		return at(g.Where, err)
+	}
+	if err := g.app.knownConditions(g); err != nil {
+		return at(g.Where, err)
+	}
+	if g.MatcherSetsRaw != nil {
+		raw, err := ctx.LoadModule(g, "MatcherSetsRaw")
+		if err != nil {
+			return fmt.Errorf("%s: matcher: %w", g.Where, err)
+		}
+		if err := g.matchers.FromInterface(raw); err != nil {
+			return fmt.Errorf("%s: matcher: %w", g.Where, err)
+		}
+	}
+	g.app.gates = append(g.app.gates, g)
+	return nil
+}
+
+// ServeHTTP judges a request.
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if len(g.matchers) > 0 {
+		match, err := g.matchers.AnyMatchWithError(r)
+		if err != nil {
+			return err // the matcher could not tell: nobody passes
+		}
+		if !match {
+			return next.ServeHTTP(w, r)
+		}
+	}
+	leave, err := g.app.enter(r)
+	if err != nil {
+		return refuseStart(w, err)
+	}
+	defer leave()
+	setPlaceholders(r, &pool.Principal{})
+	r = r.WithContext(mux.WithClient(r.Context(), clientOf(r)))
+	err = g.gate.Handle(w, r, func(w http.ResponseWriter, r *http.Request, who guard.Identity) error {
+		setPlaceholders(r, who.Principal)
+		return next.ServeHTTP(w, r)
+	})
+	var denial *guard.Denial
+	if errors.As(err, &denial) {
+		return g.deny(w, r, denial)
+	}
+	return err
+}
+
+// deny answers a refusal: a page for a person, unless the site handles errors
+// itself; else an error of Caddy's, whose headers are already set.
+func (g *Gate) deny(w http.ResponseWriter, r *http.Request, d *guard.Denial) error {
+	maps.Copy(w.Header(), d.Header)
+	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	handled := server != nil && server.Errors != nil && len(server.Errors.Routes) > 0
+	if d.Browser && !handled {
+		g.engine.DenialPage(w, r, g.Pool, d)
+		return nil
+	}
+	return caddyhttp.Error(d.Status, d)
+}
+
+// setPlaceholders tells logs and other directives who a request is.
+func setPlaceholders(r *http.Request, p *pool.Principal) {
+	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return
+	}
+	repl.Set("http.auth.user.id", string(p.Sub))
+	repl.Set("http.auth.user.name", p.Name)
+	repl.Set("http.auth.user.email", p.Email)
+	repl.Set("http.auth.user.groups", strings.Join(p.Groups, ","))
+	repl.Set("http.auth.user.scopes", strings.Join(p.Scopes, ","))
+	repl.Set("http.auth.user.client", string(p.Client))
+}
+
+// clientOf gathers what Caddy knows about a request from trusted sources: its
+// own connection, or proxies that the operator trusts.
+func clientOf(r *http.Request) mux.Client {
+	c := mux.Client{OrigURI: r.RequestURI}
+	c.Address, _ = caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	scheme, host := "http", r.Host
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
+		if proto := r.Header.Get("X-Forwarded-Proto"); proto == "http" || proto == "https" {
+			scheme = proto
+		}
+		if forwarded := r.Header.Get("X-Forwarded-Host"); forwarded != "" {
+			host = forwarded
+		}
+	}
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		c.OrigURI = original.RequestURI
+	}
+	c.Origin = origin(scheme, host)
+	return c
+}
+
+// Interface guards.
+var (
+	_ caddy.Provisioner           = (*Login)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Login)(nil)
+	_ caddy.Provisioner           = (*Gate)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Gate)(nil)
+)

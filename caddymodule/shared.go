@@ -1,0 +1,251 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/secret"
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/memstore"
+	"github.com/gatehouse-auth/gatehouse/store/sqlitestore"
+)
+
+// states holds what configurations share, by what it connects to. A reload
+// starts the new configuration before it stops the old one: both find the
+// same state here, and the store is opened once.
+var states = caddy.NewUsagePool()
+
+// drainWait is how long the last configuration waits for its requests before
+// the store is closed under them.
+const drainWait = 10 * time.Second
+
+// StoreConfig says where state lies.
+type StoreConfig struct {
+	// Backend is "sqlite" (default) or "memory", which forgets everything.
+	Backend string `json:"backend,omitempty"`
+	// Path is the file of an SQLite store; gatehouse/gatehouse.db in Caddy's
+	// data directory by default.
+	Path string `json:"path,omitempty"`
+}
+
+// KeyConfig says where the key-encryption key is. Exactly one member is set.
+type KeyConfig struct {
+	// File is a key file of mode 0600.
+	File string `json:"file,omitempty"`
+	// Env is the name of an environment variable that holds the key.
+	Env string `json:"env,omitempty"`
+}
+
+// storage is a resolved StoreConfig and KeyConfig. It is comparable: two
+// configurations that connect to the same share one state.
+type storage struct {
+	backend, path   string
+	keyFile, keyEnv string
+	createKey       bool
+	socket          string
+}
+
+// dataDir is where Gatehouse keeps its files by default.
+func dataDir() string { return filepath.Join(caddy.AppDataDir(), "gatehouse") }
+
+// storage resolves the configuration's defaults.
+func (a *App) storage() storage { return resolveStorage(a.Store, a.EncryptionKey, dataDir()) }
+
+func resolveStorage(st *StoreConfig, key *KeyConfig, dir string) storage {
+	s := storage{backend: "sqlite", path: filepath.Join(dir, "gatehouse.db"), socket: filepath.Join(dir, "admin.sock")}
+	if st != nil && st.Backend != "" {
+		s.backend = st.Backend
+	}
+	if st != nil && st.Path != "" {
+		s.path = st.Path
+	}
+	if s.backend == "memory" {
+		s.path = ""
+	} else if abs, err := filepath.Abs(s.path); err == nil {
+		s.path = abs
+	}
+	switch {
+	case key != nil && key.File != "":
+		s.keyFile = key.File
+	case key != nil && key.Env != "":
+		s.keyEnv = key.Env
+	case s.backend == "sqlite":
+		s.keyFile, s.createKey = filepath.Join(filepath.Dir(s.path), "gatehouse.key"), true
+	}
+	return s
+}
+
+// validate looks at what can be judged without opening anything.
+func (s storage) validate() error {
+	if s.backend != "sqlite" && s.backend != "memory" {
+		return fmt.Errorf("gatehouse: this build has no store %q: it has sqlite and memory", s.backend)
+	}
+	if s.keyEnv != "" {
+		if _, err := s.keys(); err != nil {
+			return err
+		}
+	}
+	if s.keyFile != "" && !s.createKey {
+		if _, err := os.Stat(s.keyFile); err != nil {
+			return fmt.Errorf("gatehouse: encryption_key: %w", err)
+		}
+	}
+	return nil
+}
+
+// keys loads the key-encryption keys; a store in memory needs none that last.
+func (s storage) keys() (*secret.Keys, error) {
+	switch {
+	case s.keyFile != "":
+		keys, err := secret.LoadKeys(s.keyFile, s.createKey)
+		if err != nil {
+			return nil, fmt.Errorf("gatehouse: %w", err)
+		}
+		return keys, nil
+	case s.keyEnv != "":
+		text, ok := os.LookupEnv(s.keyEnv)
+		if !ok {
+			return nil, fmt.Errorf("gatehouse: encryption_key: the environment variable %s is not set", s.keyEnv)
+		}
+		keys, err := secret.ParseKeys(text)
+		if err != nil {
+			return nil, fmt.Errorf("gatehouse: encryption_key: environment variable %s: %w", s.keyEnv, err)
+		}
+		return keys, nil
+	}
+	return secret.NewKeys(), nil
+}
+
+// open opens the store.
+func (s storage) open(ctx context.Context, log *slog.Logger) (store.Store, error) {
+	if s.backend == "memory" {
+		return memstore.New(memstore.Options{}), nil
+	}
+	st, err := sqlitestore.Open(ctx, s.path, sqlitestore.Options{Logger: log})
+	if err != nil {
+		return nil, fmt.Errorf("gatehouse: %w", err)
+	}
+	return st, nil
+}
+
+// openState opens the store and builds the state on it.
+func (s storage) openState(ctx context.Context, log *slog.Logger) (*authcore.State, error) {
+	keys, err := s.keys()
+	if err != nil {
+		return nil, err
+	}
+	st, err := s.open(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	state, err := authcore.Open(ctx, authcore.StateConfig{Directory: st, Keys: keys, Logger: log})
+	if err != nil {
+		return nil, fmt.Errorf("gatehouse: %w", err)
+	}
+	return state, nil
+}
+
+// shared is what configurations share: the state and the admin socket. It
+// outlives any of them, and closes when the last one has gone and its
+// requests have ended.
+type shared struct {
+	key   storage
+	state *authcore.State
+	admin *adminSocket
+	once  sync.Once // the first-user links are printed once per process start
+
+	mu      sync.Mutex
+	inside  int
+	closing bool
+	empty   chan struct{} // closed when closing and nobody is inside
+}
+
+// acquire joins the shared state or opens it.
+func acquire(key storage, log *slog.Logger) (*shared, error) {
+	v, _, err := states.LoadOrNew(key, func() (caddy.Destructor, error) {
+		// Opening must not end with the configuration that happens to be first.
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		state, err := key.openState(ctx, log)
+		if err != nil {
+			return nil, err
+		}
+		admin, err := listenAdmin(key.socket, state.Admin(), log)
+		if err != nil {
+			return nil, errors.Join(err, state.Close())
+		}
+		return &shared{key: key, state: state, admin: admin, empty: make(chan struct{})}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.(*shared), nil
+}
+
+// release gives back one configuration's share.
+func (s *shared) release() error {
+	if _, err := states.Delete(s.key); err != nil {
+		return fmt.Errorf("gatehouse: closing: %w", err)
+	}
+	return nil
+}
+
+// enter takes a request's reference; false once the state is closing.
+func (s *shared) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.inside++
+	return true
+}
+
+// leave gives a request's reference back.
+func (s *shared) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.inside--; s.inside == 0 && s.closing {
+		close(s.empty)
+	}
+}
+
+// Destruct closes the state when no configuration uses it any more; requests
+// that are still under way get a while to end.
+func (s *shared) Destruct() error {
+	s.mu.Lock()
+	s.closing = true
+	if s.inside == 0 {
+		close(s.empty)
+	}
+	s.mu.Unlock()
+	select {
+	case <-s.empty:
+	case <-time.After(drainWait):
+	}
+	return errors.Join(s.admin.Close(), s.state.Close())
+}
+
+// greet prints a link for each pool that has no users, once per process
+// start: to standard error, where a person looks, never to a log.
+func (s *shared) greet(ctx context.Context, e *authcore.Engine) {
+	s.once.Do(func() {
+		links, err := e.FirstLinks(ctx)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "\ngatehouse: no first-user link could be made: %v\n", err)
+			return
+		}
+		for name, link := range links {
+			fmt.Fprintf(os.Stderr, "\nGatehouse: the pool %q has no users yet. Make the first one, its operator, here (once, within an hour):\n\n    %s\n\n", name, link)
+		}
+	})
+}
