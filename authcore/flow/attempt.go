@@ -130,8 +130,8 @@ func (m *Machine) open(ctx context.Context, id pool.ID, purpose string, place []
 		return false, nil
 	}
 	raw, decodeErr := base64.RawURLEncoding.Strict().DecodeString(sealed)
-	if decodeErr != nil {
-		return false, nil
+	if decodeErr != nil || base64.RawURLEncoding.EncodedLen(len(raw)) != len(sealed) {
+		return false, nil // the decoder skips line ends: one seal has one spelling
 	}
 	key, err := m.repo.Secret(ctx, id, purpose)
 	if err != nil {
