@@ -17,7 +17,7 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(App{})
+	caddy.RegisterModule(new(App))
 }
 
 // defaultPool is the pool of options that stand outside any `pool` block.
@@ -53,7 +53,7 @@ type App struct {
 }
 
 // CaddyModule returns the module's information.
-func (App) CaddyModule() caddy.ModuleInfo {
+func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "gatehouse", New: func() caddy.Module { return new(App) }}
 }
 
