@@ -46,7 +46,7 @@ func (c *Config) Validate() error {
 			}
 			clients[cl.ID] = name
 		}
-		if _, err := resolve(*p, repo.Identity{ID: "xx-edge-1_validate0", Name: name, Issuer: "https://validate.invalid"}); err != nil {
+		if _, err := resolve(*p, repo.Identity{ID: "xx-edge-1_validate0", Name: name, Issuer: cmp.Or(p.Issuer, "https://validate.invalid")}); err != nil {
 			problems = append(problems, err)
 		}
 	}

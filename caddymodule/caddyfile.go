@@ -152,8 +152,8 @@ func choice(target *string, choices ...string) func(*caddyfile.Dispenser) error 
 	}
 }
 
-// flag returns a parser of a word without arguments.
-func flag(target *bool) func(*caddyfile.Dispenser) error {
+// toggle returns a parser of a word without arguments.
+func toggle(target *bool) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) error {
 		*target = true
 		return none(d)
@@ -359,12 +359,12 @@ func (p *Pool) parseClient(d *caddyfile.Dispenser) error {
 		{"resources", add(&c.Resources)},
 		{"default_resource", into(&c.DefaultResource)},
 		{"auth", choice(&c.Auth, "client_secret_basic", "client_secret_post", "none")},
-		{"native", flag(&c.Native)},
+		{"native", toggle(&c.Native)},
 		{"pkce", c.parsePKCE},
 		{"rotate", c.parseRotate},
 		{"token", c.parseToken},
 		{"id_signing_alg", choice(&c.IDSigningAlg, "ES256", "RS256")},
-		{"disabled", flag(&c.Disabled)},
+		{"disabled", toggle(&c.Disabled)},
 	})
 }
 

@@ -114,6 +114,6 @@ func (g *Gate) block(d *caddyfile.Dispenser) error {
 		{"public", add(&g.Public)},
 		{"resource", into(&g.Resource)},
 		{"headers", choice(&g.Headers, "default", "remote", "x-forwarded", "alb", "none")},
-		{"strip_token", flag(&g.StripToken)},
+		{"strip_token", toggle(&g.StripToken)},
 	})
 }

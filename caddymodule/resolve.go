@@ -258,7 +258,10 @@ func addCondition(rule *guard.Rule, c string) error {
 		rule.Browser = rule.Browser || word == "browser"
 		rule.API = rule.API || word == "api"
 	default:
-		return fmt.Errorf("condition %q is unknown%s", c, suggestion(c, conditions()))
+		if hasArg {
+			word += ":"
+		}
+		return fmt.Errorf("condition %q is unknown%s", c, suggestion(word, conditions()))
 	}
 	return nil
 }
