@@ -10,9 +10,9 @@ import (
 	"sync"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/account"
+	"github.com/gatehouse-auth/gatehouse/authcore/factor/password"
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/repo"
@@ -21,7 +21,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/memstore"
 )
 
-const password = "correct horse battery"
+const secretWord = "correct horse battery"
 
 // clock is a clock that the test moves.
 type clock struct {
@@ -32,22 +32,6 @@ type clock struct {
 func (c *clock) now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.t }
 
 func (c *clock) move(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.t = c.t.Add(d) }
-
-// passwords hashes at the lowest cost there is.
-type passwords struct{ hasher *secret.Hasher }
-
-func (p passwords) New(ctx context.Context, _ *pool.Pool, names []string, password string) (*pool.PasswordEntry, string, error) {
-	if utf8.RuneCountInString(password) < 8 {
-		return nil, "password_too_short", nil
-	}
-	for _, n := range names {
-		if n == password {
-			return nil, "password_is_name", nil
-		}
-	}
-	phc, err := p.hasher.Hash(ctx, password)
-	return &pool.PasswordEntry{Norm: 1, PHC: phc}, "", err
-}
 
 // flaky is a store whose commits fail while fail says so.
 type flaky struct {
@@ -95,7 +79,9 @@ func newWorld(t *testing.T) *world {
 	w.pool = w.newPool("default")
 	w.accounts = account.New(account.Config{
 		Repo: w.repo, Now: c.now, Logger: slog.New(slog.NewTextHandler(w.log, nil)),
-		Passwords: passwords{secret.NewHasher(secret.HasherConfig{Memory: 8, Time: 1, Slots: 2, Queue: 100})},
+		Passwords: password.New(password.Config{
+			Hasher: secret.NewHasher(secret.HasherConfig{Memory: 8, Time: 1, Slots: 2, Queue: 100}), Now: c.now,
+		}),
 	})
 	return w
 }
@@ -121,7 +107,7 @@ func (w *world) firstLink() string {
 }
 
 func (w *world) spend(token, identifier string) (*pool.User, error) {
-	return w.accounts.SpendLink(w.t.Context(), visitor, w.pool, token, identifier, password)
+	return w.accounts.SpendLink(w.t.Context(), visitor, w.pool, token, identifier, secretWord)
 }
 
 func (w *world) users() []*pool.User {
@@ -147,12 +133,12 @@ func wantCode(t *testing.T, err error, code fault.Code) {
 
 func TestCreate(t *testing.T) {
 	w := newWorld(t)
-	mail := w.create(account.NewUser{Identifier: " Ann@Example.COM ", Name: "Ann", Groups: []string{"b", "a", "b"}, Password: password, Verified: true})
+	mail := w.create(account.NewUser{Identifier: " Ann@Example.COM ", Name: "Ann", Groups: []string{"b", "a", "b"}, Password: secretWord, Verified: true})
 	if mail.Username != string(mail.Sub) || mail.Email != "ann@example.com" || !mail.EmailVerified || mail.Status != pool.Confirmed ||
 		strings.Join(mail.Groups, " ") != "a b" || mail.Epoch != 0 {
 		t.Errorf("%+v", mail)
 	}
-	phone := w.create(account.NewUser{Identifier: "+49 30 1234567", Password: password})
+	phone := w.create(account.NewUser{Identifier: "+49 30 1234567", Password: secretWord})
 	if phone.Username != string(phone.Sub) || phone.Phone != "+49301234567" || phone.PhoneVerified {
 		t.Errorf("%+v", phone)
 	}
@@ -175,15 +161,15 @@ func TestCreate(t *testing.T) {
 
 func TestCreateRefused(t *testing.T) {
 	w := newWorld(t)
-	w.create(account.NewUser{Identifier: "bob", Password: password})
+	w.create(account.NewUser{Identifier: "bob", Password: secretWord})
 	for _, c := range []struct {
 		user account.NewUser
 		code fault.Code
 	}{
-		{account.NewUser{Identifier: "BOB", Password: password}, fault.Conflict},
-		{account.NewUser{Identifier: "", Password: password}, fault.Invalid},
-		{account.NewUser{Identifier: "a@b@c", Password: password}, fault.Invalid},
-		{account.NewUser{Identifier: secret.UUID(), Password: password}, fault.Invalid},
+		{account.NewUser{Identifier: "BOB", Password: secretWord}, fault.Conflict},
+		{account.NewUser{Identifier: "", Password: secretWord}, fault.Invalid},
+		{account.NewUser{Identifier: "a@b@c", Password: secretWord}, fault.Invalid},
+		{account.NewUser{Identifier: secret.UUID(), Password: secretWord}, fault.Invalid},
 		{account.NewUser{Identifier: "carl", Groups: []string{"a,b"}}, fault.Invalid},
 		{account.NewUser{Identifier: "carl", Name: "a\x00b"}, fault.Invalid},
 	} {
@@ -203,7 +189,7 @@ func TestCreateRefused(t *testing.T) {
 
 func TestChangesEndWhatWasIssued(t *testing.T) {
 	w := newWorld(t)
-	ctx, sub := t.Context(), w.create(account.NewUser{Identifier: "ann@example.com", Password: password, Groups: []string{"staff"}}).Sub
+	ctx, sub := t.Context(), w.create(account.NewUser{Identifier: "ann@example.com", Password: secretWord, Groups: []string{"staff"}}).Sub
 	load := func() *pool.User {
 		u, err := w.repo.User(ctx, w.pool.ID, sub)
 		must(t, err)
@@ -236,7 +222,7 @@ func TestChangesEndWhatWasIssued(t *testing.T) {
 	} {
 		wantCode(t, err, fault.NotFound)
 	}
-	_, err = w.accounts.SetPassword(ctx, operator, w.pool, sub, password)
+	_, err = w.accounts.SetPassword(ctx, operator, w.pool, sub, secretWord)
 	wantCode(t, err, fault.NotFound)
 	_, err = w.accounts.Invite(ctx, operator, w.pool, sub)
 	wantCode(t, err, fault.NotFound)
@@ -245,7 +231,7 @@ func TestChangesEndWhatWasIssued(t *testing.T) {
 func TestOnlyOperatorsMay(t *testing.T) {
 	w := newWorld(t)
 	ctx := t.Context()
-	u := w.create(account.NewUser{Identifier: "ann@example.com", Password: password})
+	u := w.create(account.NewUser{Identifier: "ann@example.com", Password: secretWord})
 	for _, by := range []pool.Caller{{}, visitor, {Kind: pool.Self, Name: string(u.Sub)}, {Kind: "operators"}} {
 		a := w.accounts
 		_, created := a.Create(ctx, by, w.pool, account.NewUser{Identifier: "eve"})
@@ -279,7 +265,7 @@ func TestAuditNamesNoSecretAndNobody(t *testing.T) {
 			t.Errorf("the log lacks %q:\n%s", want, log)
 		}
 	}
-	for _, never := range []string{"ann", "example.com", password, token, invite, "argon2", visitor.Address} {
+	for _, never := range []string{"ann", "example.com", secretWord, token, invite, "argon2", visitor.Address} {
 		if strings.Contains(log, never) {
 			t.Errorf("the log holds %q", never)
 		}

@@ -73,7 +73,7 @@ func TestFirstLinkEnds(t *testing.T) {
 	w.clock.move(time.Hour - time.Second)
 	_, err = w.accounts.OpenLink(t.Context(), w.pool, token)
 	must(t, err)
-	w.create(account.NewUser{Identifier: "bob", Password: password}) // any other creation ends it
+	w.create(account.NewUser{Identifier: "bob", Password: secretWord}) // any other creation ends it
 	_, err = w.accounts.OpenLink(t.Context(), w.pool, token)
 	wantCode(t, err, fault.NotFound)
 	_, err = w.spend(token, "eve")
@@ -124,7 +124,7 @@ func TestFirstLinkAgainstOperator(t *testing.T) {
 		w := newWorld(t)
 		token := w.firstLink()
 		var all sync.WaitGroup
-		all.Go(func() { w.create(account.NewUser{Identifier: "bob", Password: password}) })
+		all.Go(func() { w.create(account.NewUser{Identifier: "bob", Password: secretWord}) })
 		all.Go(func() {
 			if _, err := w.spend(token, "ann"); err != nil && fault.CodeOf(err) != fault.NotFound {
 				t.Error(err)
@@ -192,7 +192,7 @@ func TestFencedSub(t *testing.T) {
 	w.store.failing(func(tx store.Txn) bool {
 		return slices.ContainsFunc(tx.Writes, func(wr store.Write) bool { return wr.Key.Table.ID == 7 && wr.Delete })
 	})
-	_, err := w.accounts.Create(t.Context(), operator, w.pool, account.NewUser{Identifier: "bob", Password: password})
+	_, err := w.accounts.Create(t.Context(), operator, w.pool, account.NewUser{Identifier: "bob", Password: secretWord})
 	wantCode(t, err, fault.Unavailable)
 	w.store.failing(nil)
 	fenced := w.entry().Value.Sub
@@ -258,7 +258,7 @@ func TestInviteRace(t *testing.T) {
 
 func TestInviteEnds(t *testing.T) {
 	w := newWorld(t)
-	ctx, sub := t.Context(), w.create(account.NewUser{Identifier: "ann@example.com", Password: password}).Sub
+	ctx, sub := t.Context(), w.create(account.NewUser{Identifier: "ann@example.com", Password: secretWord}).Sub
 	gone := func(token string) {
 		t.Helper()
 		_, err := w.accounts.OpenLink(ctx, w.pool, token)

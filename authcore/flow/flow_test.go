@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	factor "github.com/gatehouse-auth/gatehouse/authcore/factor/password"
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/flow"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
@@ -37,11 +38,12 @@ func (c *clock) now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.t }
 
 func (c *clock) move(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.t = c.t.Add(d) }
 
-// passwords hashes at the lowest cost there is, and counts.
+// passwords is the password factor at the lowest cost there is, counted.
 type passwords struct {
+	*factor.Factor
 	hasher *secret.Hasher
 	checks atomic.Int32
-	full   atomic.Bool
+	full   atomic.Bool // as a hasher with all slots and its queue taken
 }
 
 func (p *passwords) Check(ctx context.Context, entry *pool.PasswordEntry, password string) (bool, *pool.PasswordEntry, error) {
@@ -49,16 +51,12 @@ func (p *passwords) Check(ctx context.Context, entry *pool.PasswordEntry, passwo
 		return false, nil, secret.ErrBusy
 	}
 	p.checks.Add(1)
-	phc := ""
-	if entry != nil {
-		phc = entry.PHC
-	}
-	ok, stale, err := p.hasher.Verify(ctx, phc, password)
-	if err != nil || !stale {
-		return ok, nil, err
-	}
-	better, err := p.hasher.Hash(ctx, password)
-	return ok, &pool.PasswordEntry{Norm: 1, PHC: better}, err
+	return p.Factor.Check(ctx, entry, password)
+}
+
+func newPasswords(c secret.HasherConfig) *passwords {
+	hasher := secret.NewHasher(c)
+	return &passwords{Factor: factor.New(factor.Config{Hasher: hasher}), hasher: hasher}
 }
 
 // counting counts round trips to the store.
@@ -99,7 +97,7 @@ func newWorld(t testing.TB) *world {
 	t.Cleanup(func() { must(t, st.Close()) })
 	w := &world{t: t, clock: c, store: st, repo: repo.New(repo.Config{Directory: st, Keys: keys, Now: c.now})}
 	w.pool = w.newPool("default")
-	w.passwords = &passwords{hasher: secret.NewHasher(secret.HasherConfig{Memory: 8, Time: 1, Slots: 2, Queue: 1000})}
+	w.passwords = newPasswords(secret.HasherConfig{Memory: 8, Time: 1, Slots: 2, Queue: 1000})
 	w.flow = flow.New(flow.Config{Repo: w.repo, Passwords: w.passwords, Now: c.now})
 	return w
 }
@@ -440,7 +438,8 @@ func BenchmarkRefuse(b *testing.B) {
 	for _, who := range []string{"ann@example.com", "nobody@example.com", "a@b@c"} {
 		b.Run(who, func(b *testing.B) {
 			w := newWorld(b)
-			w.passwords.hasher = secret.NewHasher(secret.HasherConfig{})
+			w.passwords = newPasswords(secret.HasherConfig{})
+			w.flow = flow.New(flow.Config{Repo: w.repo, Passwords: w.passwords, Now: w.clock.now})
 			w.user("ann@example.com", nil)
 			for b.Loop() {
 				if w.signIn(who, "wrong password", home) {
