@@ -1,15 +1,22 @@
 package keyring
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/repo"
 	"github.com/gatehouse-auth/gatehouse/authcore/secret"
+	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/memstore"
 )
 
@@ -28,19 +35,23 @@ func (c *clock) add(d time.Duration) {
 
 type world struct {
 	clock *clock
+	store store.Store
 	repo  *repo.Repo
 	id    pool.ID
 }
 
+func operator() pool.Caller { return pool.Caller{Kind: pool.Operator, Name: "test"} }
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	c := &clock{t: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}
-	r := repo.New(repo.Config{Directory: memstore.New(memstore.Options{Now: c.now}), Keys: secret.NewKeys(), Now: c.now})
+	st := memstore.New(memstore.Options{Now: c.now})
+	r := repo.New(repo.Config{Directory: st, Keys: secret.NewKeys(), Now: c.now})
 	p, err := r.EnsurePool(context.Background(), "default", "https://login.example.com")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{clock: c, repo: r, id: p.ID}
+	return &world{clock: c, store: st, repo: r, id: p.ID}
 }
 
 func (w *world) ring() *Ring { return New(Config{Repo: w.repo, Now: w.clock.now}) }
@@ -120,7 +131,7 @@ func TestRotationOverlaps(t *testing.T) {
 	}
 	old := signer(t, r, w.id, pool.TokenKeys, jose.ES256)
 	w.clock.add(time.Hour)
-	infos, err := r.Rotate(ctx, pool.Caller{Kind: pool.Operator}, w.id, pool.TokenKeys, false)
+	infos, err := r.Rotate(ctx, operator(), w.id, pool.TokenKeys, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +183,7 @@ func TestRotationAtOnce(t *testing.T) {
 	}
 	old := signer(t, r, w.id, pool.TokenKeys, jose.RS256)
 	w.clock.add(time.Minute)
-	if _, err := r.Rotate(ctx, pool.Caller{Kind: pool.Operator}, w.id, pool.TokenKeys, true); err != nil {
+	if _, err := r.Rotate(ctx, operator(), w.id, pool.TokenKeys, true); err != nil {
 		t.Fatal(err)
 	}
 	if signer(t, r, w.id, pool.TokenKeys, jose.RS256).ID() == old.ID() || !published(t, r, w.id, old.ID()) {
@@ -190,7 +201,7 @@ func TestRotationTwice(t *testing.T) {
 	}
 	for _, now := range []bool{false, false, true, false} {
 		w.clock.add(time.Minute)
-		if _, err := r.Rotate(ctx, pool.Caller{Kind: pool.Operator}, w.id, pool.TokenKeys, now); err != nil {
+		if _, err := r.Rotate(ctx, operator(), w.id, pool.TokenKeys, now); err != nil {
 			t.Fatal(err)
 		}
 		k := signer(t, r, w.id, pool.TokenKeys, jose.ES256)
@@ -205,7 +216,7 @@ func TestRotationTwice(t *testing.T) {
 		}
 	}
 	w.clock.add(2 * repo.RevocationLife)
-	if _, err := r.Rotate(ctx, pool.Caller{Kind: pool.Operator}, w.id, pool.TokenKeys, true); err != nil {
+	if _, err := r.Rotate(ctx, operator(), w.id, pool.TokenKeys, true); err != nil {
 		t.Fatal(err)
 	}
 	list, err := r.List(ctx, w.id)
@@ -214,30 +225,262 @@ func TestRotationTwice(t *testing.T) {
 	}
 }
 
-func TestSigningIsAPureChoice(t *testing.T) {
-	at := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	keys := []pool.SigningKey{
-		{ID: "a", Alg: jose.ES256, SignFrom: at, Retire: at.Add(3 * time.Hour)},
-		{ID: "b", Alg: jose.ES256, SignFrom: at.Add(time.Hour)},
-		{ID: "c", Alg: jose.RS256, SignFrom: at.Add(2 * time.Hour)},
+// TestRotationAtOnceOvertakesAPendingOne: the key that waited never signs, and
+// the new one goes on signing past the day when both old ones retire.
+func TestRotationAtOnceOvertakesAPendingOne(t *testing.T) {
+	w := newWorld(t)
+	r := w.ring()
+	ctx := context.Background()
+	if err := r.Ensure(ctx, w.id); err != nil {
+		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		after time.Duration
-		alg   jose.Alg
-		want  string
-	}{
-		{-time.Nanosecond, jose.ES256, ""}, {0, jose.ES256, "a"}, {time.Hour - 1, jose.ES256, "a"}, {time.Hour, jose.ES256, "b"},
-		{24 * time.Hour, jose.ES256, "b"}, {time.Hour, jose.RS256, ""}, {2 * time.Hour, jose.RS256, "c"},
-	} {
-		got := ""
-		if k := signing(keys, c.alg, at.Add(c.after)); k != nil {
-			got = k.ID
-		}
-		if got != c.want {
-			t.Errorf("%v %s: %q signs, not %q", c.after, c.alg, got, c.want)
+	for _, now := range []bool{false, true} {
+		w.clock.add(time.Minute)
+		if _, err := r.Rotate(ctx, operator(), w.id, pool.TokenKeys, now); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if k := signing(keys[:1], jose.ES256, at.Add(3*time.Hour)); k != nil {
-		t.Error("a retired key signs")
+	want := signer(t, r, w.id, pool.TokenKeys, jose.ES256).ID()
+	for range 300 {
+		w.clock.add(5 * time.Minute)
+		if got := signer(t, r, w.id, pool.TokenKeys, jose.ES256).ID(); got != want {
+			t.Fatalf("%v: %s signs", w.clock.now(), got)
+		}
+	}
+}
+
+func TestAPendingRotationIsNotRepeated(t *testing.T) {
+	w := newWorld(t)
+	r := w.ring()
+	ctx := context.Background()
+	if err := r.Ensure(ctx, w.id); err != nil {
+		t.Fatal(err)
+	}
+	var lists [2][]Info
+	for i := range lists {
+		w.clock.add(time.Minute)
+		var err error
+		if lists[i], err = r.Rotate(ctx, operator(), w.id, pool.AssertionKeys, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(lists[0]) != 4 || len(lists[1]) != 4 { // two token keys, two assertion keys
+		t.Fatalf("%+v, then %+v", lists[0], lists[1])
+	}
+	for i := range lists[0] {
+		if lists[0][i] != lists[1][i] {
+			t.Errorf("%+v became %+v", lists[0][i], lists[1][i])
+		}
+	}
+}
+
+func TestRotationRaces(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	if err := w.ring().Ensure(ctx, w.id); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			if _, err := w.ring().Rotate(ctx, operator(), w.id, pool.AssertionKeys, false); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	list, err := w.ring().List(ctx, w.id)
+	if err != nil || len(list) != 4 {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+func TestWhoMayRotate(t *testing.T) {
+	w := newWorld(t)
+	var out bytes.Buffer
+	r := New(Config{Repo: w.repo, Now: w.clock.now, Logger: slog.New(slog.NewJSONHandler(&out, nil))})
+	ctx := context.Background()
+	if err := r.Ensure(ctx, w.id); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []pool.CallerKind{pool.Self, pool.Visitor, ""} {
+		if _, err := r.Rotate(ctx, pool.Caller{Kind: kind}, w.id, pool.AssertionKeys, true); !errors.Is(err, fault.Forbidden) {
+			t.Errorf("%q: %v", kind, err)
+		}
+	}
+	if n := strings.Count(out.String(), `"allowed":false`); n != 3 {
+		t.Errorf("%d refusals are recorded", n)
+	}
+	if _, err := r.Rotate(ctx, operator(), w.id, "cookie", true); !errors.Is(err, fault.Invalid) {
+		t.Errorf("an unknown use: %v", err)
+	}
+	if list, err := r.List(ctx, w.id); err != nil || len(list) != 3 {
+		t.Errorf("a refused rotation made keys: %+v, %v", list, err)
+	}
+	if _, err := r.Rotate(ctx, pool.Caller{Kind: pool.System}, w.id, pool.AssertionKeys, true); err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(out.String(), `"d"`) || !strings.Contains(out.String(), `"allowed":true`) {
+		t.Errorf("the record: %s", out.String())
+	}
+}
+
+// TestKeysAreKept: a store that is gone stops neither signing nor verifying,
+// through a take-over and a retirement.
+func TestKeysAreKept(t *testing.T) {
+	w := newWorld(t)
+	r := w.ring()
+	ctx := context.Background()
+	if err := r.Ensure(ctx, w.id); err != nil {
+		t.Fatal(err)
+	}
+	old := signer(t, r, w.id, pool.TokenKeys, jose.ES256)
+	if signer(t, r, w.id, pool.TokenKeys, jose.ES256) != old {
+		t.Error("a key is parsed more than once")
+	}
+	if _, err := r.Rotate(ctx, operator(), w.id, pool.TokenKeys, false); err != nil {
+		t.Fatal(err)
+	}
+	if signer(t, r, w.id, pool.TokenKeys, jose.ES256) != old {
+		t.Error("a key is parsed more than once")
+	}
+	if err := w.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Refresh(ctx); !errors.Is(err, fault.Unavailable) {
+		t.Errorf("refresh on a closed store: %v", err)
+	}
+	w.clock.add(defaultOverlap)
+	next := signer(t, r, w.id, pool.TokenKeys, jose.ES256)
+	if next == old || !published(t, r, w.id, old.ID()) {
+		t.Error("the next key takes over without the store")
+	}
+	w.clock.add(afterlife)
+	if published(t, r, w.id, old.ID()) || !published(t, r, w.id, next.ID()) {
+		t.Error("the old key retires without the store")
+	}
+	token, err := signer(t, r, w.id, pool.TokenKeys, jose.ES256).Sign("at+jwt", map[string]string{"sub": "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := r.Set(ctx, w.id, pool.TokenKeys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := set.Verify(token); err != nil {
+		t.Error(err)
+	}
+	if _, err := w.ring().Set(ctx, w.id, pool.TokenKeys); !errors.Is(err, fault.Unavailable) {
+		t.Errorf("a node that has loaded nothing: %v", err)
+	}
+}
+
+// TestTheHotPathReadsNothing: no allocation, so no I/O and no copy.
+func TestTheHotPathReadsNothing(t *testing.T) {
+	w := newWorld(t)
+	r := w.ring()
+	ctx := context.Background()
+	if err := r.Ensure(ctx, w.id); err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := r.Set(ctx, w.id, pool.TokenKeys); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Signer(ctx, w.id, pool.TokenKeys, jose.ES256); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestRefreshGoesOn: the keys of one pool that cannot be read do not hold
+// back another's.
+func TestRefreshGoesOn(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	other, err := w.repo.EnsurePool(ctx, "other", "https://login.example.org")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, node := w.ring(), w.ring()
+	for _, id := range []pool.ID{w.id, other.ID} {
+		if err := r.Ensure(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		signer(t, node, id, pool.AssertionKeys, jose.ES256)
+	}
+	key := repo.SigningKeysKey(w.id, pool.AssertionKeys)
+	if _, err := w.repo.Update(ctx, w.id, repo.HomePartition(w.id), func(tx *repo.Tx) error {
+		return repo.Put(tx, key, pool.SigningKeys{Keys: []pool.SigningKey{{ID: "broken", Alg: jose.ES256, Private: []byte("{}")}}}, time.Time{})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Rotate(ctx, operator(), other.ID, pool.AssertionKeys, true); err != nil {
+		t.Fatal(err)
+	}
+	for range 8 { // the order of a map is anybody's guess
+		if err := node.Refresh(ctx); err == nil || !strings.Contains(err.Error(), string(w.id)) {
+			t.Errorf("the damage is not told: %v", err)
+		}
+	}
+	if signer(t, node, other.ID, pool.AssertionKeys, jose.ES256).ID() != signer(t, r, other.ID, pool.AssertionKeys, jose.ES256).ID() {
+		t.Error("another pool's keys are held back")
+	}
+	signer(t, node, w.id, pool.AssertionKeys, jose.ES256) // goes on with what it had
+}
+
+func TestInfoShowsNoPrivateKey(t *testing.T) {
+	w := newWorld(t)
+	r := w.ring()
+	ctx := context.Background()
+	if err := r.Ensure(ctx, w.id); err != nil {
+		t.Fatal(err)
+	}
+	list, err := r.List(ctx, w.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(list[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var members map[string]any
+	if err := json.Unmarshal(raw, &members); err != nil {
+		t.Fatal(err)
+	}
+	for name := range members {
+		switch name {
+		case "id", "use", "alg", "state", "created", "sign_from":
+		default:
+			t.Errorf("member %s", name)
+		}
+	}
+	if len(members) != 6 {
+		t.Errorf("%s", raw)
+	}
+}
+
+// TestAFullRingFitsItsRecord: maxKeys of every algorithm can be stored.
+func TestAFullRingFitsItsRecord(t *testing.T) {
+	w := newWorld(t)
+	r := w.ring()
+	fresh, err := generate(algs(pool.TokenKeys))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = r.update(context.Background(), slot{w.id, pool.TokenKeys}, func([]pool.SigningKey, time.Time) ([]pool.SigningKey, error) {
+		var keys []pool.SigningKey
+		for range maxKeys {
+			for _, k := range fresh {
+				k.Created, k.SignFrom, k.Retire = w.clock.now(), w.clock.now(), w.clock.now().Add(afterlife+time.Nanosecond)
+				keys = append(keys, k)
+			}
+		}
+		return keys, nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
