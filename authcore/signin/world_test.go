@@ -1,0 +1,290 @@
+package signin_test
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/account"
+	"github.com/gatehouse-auth/gatehouse/authcore/factor/password"
+	"github.com/gatehouse-auth/gatehouse/authcore/fault"
+	"github.com/gatehouse-auth/gatehouse/authcore/flow"
+	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
+	"github.com/gatehouse-auth/gatehouse/authcore/mux"
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+	"github.com/gatehouse-auth/gatehouse/authcore/repo"
+	"github.com/gatehouse-auth/gatehouse/authcore/secret"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/signin"
+	"github.com/gatehouse-auth/gatehouse/authcore/token"
+	"github.com/gatehouse-auth/gatehouse/loginui"
+	"github.com/gatehouse-auth/gatehouse/store/memstore"
+)
+
+const (
+	origin  = "https://login.example.com"
+	right   = "correct horse battery"
+	request = "response_type=code&client_id=shop&redirect_uri=https%3A%2F%2Fshop.example.com%2Fcallback&scope=openid&state=a%20b"
+)
+
+var operator = pool.Caller{Kind: pool.Operator, Name: "test"}
+
+// clock is a clock that the test moves.
+type clock struct {
+	mu sync.Mutex
+	t  time.Time
+}
+
+func (c *clock) now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.t }
+
+func (c *clock) move(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.t = c.t.Add(d) }
+
+// passwords is the password factor; full makes it as busy as it can be.
+type passwords struct {
+	*password.Factor
+	full atomic.Bool
+}
+
+var errFull = fault.Wrap(fault.Busy, secret.ErrBusy, "busy")
+
+func (p *passwords) Check(ctx context.Context, entry *pool.PasswordEntry, word string) (bool, *pool.PasswordEntry, error) {
+	if p.full.Load() {
+		return false, nil, errFull
+	}
+	return p.Factor.Check(ctx, entry, word)
+}
+
+func (p *passwords) New(ctx context.Context, to *pool.Pool, names []string, word string) (*pool.PasswordEntry, string, error) {
+	if p.full.Load() {
+		return nil, "", errFull
+	}
+	return p.Factor.New(ctx, to, names, word)
+}
+
+// world is a login host on real parts.
+type world struct {
+	t         *testing.T
+	clock     *clock
+	repo      *repo.Repo
+	pool      *pool.Pool
+	passwords *passwords
+	accounts  *account.Service
+	flow      *flow.Machine
+	sessions  *session.Service
+	mux       *mux.Mux
+	cookies   mux.Cookies
+}
+
+func newWorld(t *testing.T) *world { return newWorldAt(t, signin.Site{Origin: origin}) }
+
+func newWorldAt(t *testing.T, site signin.Site) *world {
+	t.Helper()
+	c := &clock{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	keys, err := secret.ParseKeys(base64.StdEncoding.EncodeToString(make([]byte, 32)))
+	must(t, err)
+	st := memstore.New(memstore.Options{Now: c.now})
+	t.Cleanup(func() { must(t, st.Close()) })
+	w := &world{t: t, clock: c, repo: repo.New(repo.Config{Directory: st, Keys: keys, Now: c.now})}
+	id, err := w.repo.EnsurePool(t.Context(), "default", site.Origin+site.Prefix)
+	must(t, err)
+	w.pool = &pool.Pool{
+		ID: id.ID, Name: "default", Issuer: id.Issuer, Brand: "Example",
+		Password: pool.PasswordPolicy{MinLength: 8, Breached: true},
+		Session:  pool.SessionPolicy{Idle: 12 * time.Hour, Absolute: 30 * 24 * time.Hour},
+		Clients: map[pool.ClientID]*pool.Client{
+			"shop":   {ID: "shop", Name: "The Shop", RedirectURIs: []string{"https://shop.example.com/callback"}},
+			"app":    {ID: "app", RedirectURIs: []string{"com.example.app:/back", "http://[::1]/back"}, Native: true},
+			"closed": {ID: "closed", Name: "Closed", RedirectURIs: []string{"https://closed.example.com/"}, Disabled: true},
+		},
+	}
+	hasher := secret.NewHasher(secret.HasherConfig{Memory: 8, Time: 1, Slots: 2, Queue: 1000})
+	w.passwords = &passwords{Factor: password.New(password.Config{Hasher: hasher, Now: c.now})}
+	ring := keyring.New(keyring.Config{Repo: w.repo, Now: c.now})
+	tokens := token.New(token.Config{Repo: w.repo, Keys: ring, Now: c.now})
+	w.accounts = account.New(account.Config{Repo: w.repo, Passwords: w.passwords, Now: c.now})
+	w.flow = flow.New(flow.Config{Repo: w.repo, Passwords: w.passwords, Now: c.now})
+	w.sessions = session.New(session.Config{Repo: w.repo, Families: tokens, Now: c.now})
+	ui, err := loginui.New(loginui.Options{})
+	must(t, err)
+	w.mux = mux.New(mux.Options{Prefix: site.Prefix, ErrorPage: signin.ErrorPage(ui, "Example")})
+	site.Pool = w.pool
+	signin.New(signin.Config{Accounts: w.accounts, Flow: w.flow, Sessions: w.sessions, Renderer: ui, Now: c.now}).Mount(w.mux, site)
+	w.cookies = mux.Cookies{Origin: site.Origin, Pool: string(w.pool.ID)}
+	return w
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) user(identifier string) *pool.User {
+	w.t.Helper()
+	u, err := w.accounts.Create(w.t.Context(), operator, w.pool, account.NewUser{Identifier: identifier, Password: right})
+	must(w.t, err)
+	return u
+}
+
+// browser keeps cookies and says where its requests come from, as browsers do.
+type browser struct {
+	*world
+	jar     map[string]string
+	address string
+}
+
+func (w *world) browser() *browser {
+	return &browser{world: w, jar: map[string]string{}, address: "192.0.2.1"}
+}
+
+// copy is a second tab whose requests were sent before the answers to the first.
+func (b *browser) copy() *browser {
+	out := b.world.browser()
+	for k, v := range b.jar {
+		out.jar[k] = v
+	}
+	return out
+}
+
+func (b *browser) cookie(kind string) string { return b.jar[b.cookies.Name(kind)] }
+
+// response is what came back, with its page taken apart.
+type response struct {
+	*http.Response
+	t    *testing.T
+	body string
+}
+
+func (b *browser) get(target string, headers ...string) *response {
+	return b.send(httptest.NewRequest(http.MethodGet, origin+target, nil), append([]string{
+		"Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, headers...)...)
+}
+
+func (b *browser) post(target string, form url.Values, headers ...string) *response {
+	r := httptest.NewRequest(http.MethodPost, origin+target, strings.NewReader(form.Encode()))
+	return b.send(r, append([]string{"Content-Type", "application/x-www-form-urlencoded",
+		"Origin", "null", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, headers...)...)
+}
+
+func (b *browser) send(r *http.Request, headers ...string) *response {
+	b.t.Helper()
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i+1] == "" {
+			r.Header.Del(headers[i])
+			continue
+		}
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	for name, value := range b.jar {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	rec := httptest.NewRecorder()
+	b.mux.ServeHTTP(rec, r.WithContext(mux.WithClient(b.t.Context(), mux.Client{Address: b.address, Origin: b.cookies.Origin})))
+	res := &response{Response: rec.Result(), t: b.t, body: rec.Body.String()}
+	for _, c := range res.Cookies() {
+		if c.MaxAge < 0 {
+			delete(b.jar, c.Name)
+			continue
+		}
+		b.jar[c.Name] = c.Value
+	}
+	if got := res.Header.Get("Cache-Control"); got != "no-store" {
+		b.t.Errorf("%s %s: Cache-Control %q", r.Method, r.URL.Path, got)
+	}
+	if to := res.Header.Get("Location"); to != "" && !strings.HasPrefix(to, b.cookies.Origin+"/") {
+		b.t.Errorf("%s %s redirects to %q", r.Method, r.URL.Path, to)
+	}
+	return res
+}
+
+var (
+	hiddenForm = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
+	actionForm = regexp.MustCompile(`<form method="post" action="([^"]*)">`)
+)
+
+// form returns the target and the hidden values of the page's form.
+func (r *response) form() (action string, hidden url.Values) {
+	r.t.Helper()
+	m := actionForm.FindStringSubmatch(r.body)
+	if m == nil {
+		r.t.Fatalf("no form in\n%s", r.body)
+	}
+	hidden = url.Values{}
+	for _, h := range hiddenForm.FindAllStringSubmatch(r.body, -1) {
+		hidden.Add(unescape(h[1]), unescape(h[2]))
+	}
+	return unescape(m[1]), hidden
+}
+
+func unescape(s string) string {
+	return strings.NewReplacer("&amp;", "&", "&#34;", `"`, "&#39;", "'", "&lt;", "<", "&gt;", ">", "&#43;", "+").Replace(s)
+}
+
+// masked is the page without what is random, and without what was typed.
+func (r *response) masked(typed string) string {
+	body := hiddenForm.ReplaceAllString(r.body, "<hidden>")
+	if typed != "" {
+		body = strings.ReplaceAll(body, ` value="`+typed+`"`, ` value="typed"`)
+	}
+	return body
+}
+
+func (r *response) want(status int, parts ...string) *response {
+	r.t.Helper()
+	if r.StatusCode != status {
+		r.t.Fatalf("%s, want %d\n%s", r.Status, status, r.body)
+	}
+	for _, p := range parts {
+		if !strings.Contains(r.body, p) {
+			r.t.Fatalf("the page lacks %q:\n%s", p, r.body)
+		}
+	}
+	return r
+}
+
+func (r *response) redirects(to string) {
+	r.t.Helper()
+	if got := r.Header.Get("Location"); r.StatusCode != http.StatusSeeOther && r.StatusCode != http.StatusFound || got != to {
+		r.t.Fatalf("%s to %q, want %q\n%s", r.Status, got, to, r.body)
+	}
+}
+
+// answer fills in the sign-in form of a page.
+func (b *browser) answer(from *response, identifier, word string) *response {
+	b.t.Helper()
+	action, form := from.form()
+	form.Set("identifier", identifier)
+	form.Set("password", word)
+	return b.post(action, form)
+}
+
+// signedIn is a browser in which somebody has signed in.
+func (w *world) signedIn(identifier string) *browser {
+	w.t.Helper()
+	b := w.browser()
+	b.answer(b.get("/login"), identifier, right).redirects(origin + "/login")
+	if b.cookie(mux.CookieSSO) == "" {
+		w.t.Fatal("no session")
+	}
+	return b
+}
+
+// live returns whom a session cookie signs in; nobody if it is dead.
+func (w *world) live(cookie string) pool.UserID {
+	w.t.Helper()
+	live, err := w.sessions.Find(w.t.Context(), w.pool, cookie)
+	if fault.CodeOf(err) == fault.NotFound {
+		return ""
+	}
+	must(w.t, err)
+	return live.User.Sub
+}
