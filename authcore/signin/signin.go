@@ -151,11 +151,15 @@ func (s *pages) live(r *http.Request) (*session.Live, error) {
 
 // begin signs the browser in. Nothing from before the sign-in stays good: the
 // browser's earlier session is ended, whoever's it was, and both cookies get
-// new values.
+// new values. fault.Conflict if the attempt has succeeded already.
 func (s *pages) begin(w http.ResponseWriter, r *http.Request, proof session.Proof) error {
 	ctx := r.Context()
 	if old := s.cookies.Get(r, mux.CookieSSO); old != "" {
-		if err := s.config.Sessions.End(ctx, s.site.Pool, old); err != nil {
+		err := s.config.Sessions.End(ctx, s.site.Pool, old)
+		switch {
+		case errors.Is(err, fault.Conflict): // not to be taken for that of Start
+			return fault.Wrap(fault.Busy, err, "the earlier session is in use: try again")
+		case err != nil:
 			return fmt.Errorf("signin: end the earlier session: %w", err)
 		}
 	}
