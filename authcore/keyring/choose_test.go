@@ -161,13 +161,20 @@ func TestTooManyRotationsAreRefused(t *testing.T) {
 // pool from signing nor counts as a pending rotation.
 func TestAClockThatWentBack(t *testing.T) {
 	at := start()
-	ahead := []pool.SigningKey{{ID: "ahead", Alg: jose.ES256, Created: at.Add(9000 * time.Hour), SignFrom: at.Add(9000 * time.Hour)}}
+	far := at.Add(9000 * time.Hour)
+	ahead := []pool.SigningKey{
+		{ID: "ahead", Alg: jose.ES256, Created: far, SignFrom: far},
+		{ID: "replaced", Alg: jose.ES256, Created: far.Add(-time.Hour), SignFrom: far.Add(-time.Hour), Retire: far.Add(afterlife)},
+	}
 	if got := lacking(ahead, algs(pool.AssertionKeys), at); len(got) != 1 {
 		t.Fatalf("lacking %v", got)
 	}
 	keys := fill(ahead, []pool.SigningKey{{ID: "new", Alg: jose.ES256}}, at)
 	if k := signing(keys, jose.ES256, at); k == nil || k.ID != "new" {
 		t.Errorf("%+v signs", k)
+	}
+	if k := signing(keys, jose.ES256, far); k == nil || k.ID != "ahead" {
+		t.Errorf("%+v signs when the clock is right again", k)
 	}
 	if got := due(keys, algs(pool.AssertionKeys), at, defaultOverlap); len(got) != 1 {
 		t.Errorf("due %v", got)
@@ -176,7 +183,12 @@ func TestAClockThatWentBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k := signing(keys, jose.ES256, at.Add(9000*time.Hour)); k == nil || k.ID != "next" {
+	if k := signing(keys, jose.ES256, far); k == nil || k.ID != "next" {
 		t.Errorf("%+v signs", k)
+	}
+	for _, k := range keys {
+		if k.ID != "next" && !k.Retire.Equal(at.Add(defaultOverlap+afterlife)) {
+			t.Errorf("%s retires at %v", k.ID, k.Retire)
+		}
 	}
 }
