@@ -31,7 +31,7 @@ const (
 	TooShort = "password_too_short"
 	TooLong  = "password_too_long"
 	Common   = "password_common"  // among the 10 000 commonest
-	Invalid  = "password_invalid" // characters that no keyboard can be trusted with (RFC 8265 4.2)
+	Invalid  = "password_invalid" // not UTF-8, or characters that passwords cannot have (RFC 8265 4.2)
 	IsName   = "password_is_name" // equals an identifier of its owner
 )
 
@@ -44,9 +44,15 @@ type Config struct {
 	Now    func() time.Time // nil: time.Now
 }
 
+// hasher is what secret.Hasher does.
+type hasher interface {
+	Hash(ctx context.Context, password string) (phc string, err error)
+	Verify(ctx context.Context, phc, password string) (ok, rehash bool, err error)
+}
+
 // Factor checks and makes passwords. It is safe for concurrent use.
 type Factor struct {
-	hasher *secret.Hasher
+	hasher hasher
 	now    func() time.Time
 	common func() map[string]struct{}
 }
@@ -78,31 +84,53 @@ func unpack() map[string]struct{} {
 }
 
 // Check reports whether a password is right. A nil entry never matches and
-// takes as long as a real one. better is the entry to store instead, where
-// the password is right and its hash is of another cost or normalisation.
-// fault.Busy if too many passwords are being checked.
+// takes as long as a real one: how often is hashed depends on what was typed
+// alone. better is the entry to store instead, where the password is right and
+// its hash is of another cost or normalisation. fault.Busy if too many
+// passwords are being checked.
 func (f *Factor) Check(ctx context.Context, entry *pool.PasswordEntry, password string) (ok bool, better *pool.PasswordEntry, err error) {
-	phc, norm := "", pool.PasswordNorm
+	phc, imported := "", false
 	if entry != nil {
-		phc, norm = entry.PHC, entry.Norm
+		phc, imported = entry.PHC, entry.Norm == 0
 	}
-	attempt, err := pool.NormalizePassword(password)
-	if err != nil || len(password) > MaxBytes || norm == 0 {
-		// An imported hash may be of the password as it was typed. What cannot
-		// be normalised, or is absurdly long, is still hashed, so that it takes as long.
-		attempt = password[:min(len(password), MaxBytes)]
+	outdated := imported
+	for _, s := range spellings(password) {
+		match, rehash, err := f.hasher.Verify(ctx, phc, s.text)
+		if err != nil {
+			return false, nil, busy(err)
+		}
+		if match && (s.normal || imported) {
+			ok, outdated = true, outdated || rehash
+		}
 	}
-	ok, rehash, err := f.hasher.Verify(ctx, phc, attempt)
-	if err != nil {
-		return false, nil, busy(err)
-	}
-	if !ok || len(password) > MaxBytes {
+	if !ok || entry == nil || len(password) > MaxBytes {
 		return false, nil, nil
 	}
-	if rehash || norm != pool.PasswordNorm {
+	if outdated || entry.Norm != pool.PasswordNorm {
 		better = f.rehash(ctx, entry, password)
 	}
 	return true, better, nil
+}
+
+// spelling is a form of a password in which it may have been hashed.
+type spelling struct {
+	text   string
+	normal bool // as NormalizePassword has it
+}
+
+// spellings returns the forms to try: normalised and, since an imported hash may
+// be of it, as it was typed, where that differs. What cannot be normalised, or
+// is too long, is hashed all the same, so that it takes as long.
+func spellings(password string) []spelling {
+	typed := password[:min(len(password), MaxBytes)]
+	normal, err := pool.NormalizePassword(typed)
+	switch {
+	case err != nil:
+		return []spelling{{text: typed}}
+	case normal == typed:
+		return []spelling{{normal, true}}
+	}
+	return []spelling{{normal, true}, {text: typed}}
 }
 
 // rehash makes a better entry for a right password, or none if it cannot now.
@@ -155,20 +183,28 @@ func (f *Factor) judge(p *pool.Pool, identifiers []string, password string) stri
 	if utf8.RuneCountInString(normal) < p.Password.MinLength {
 		return TooShort
 	}
-	folded := strings.ToLower(normal)
-	for _, id := range identifiers {
-		id = strings.ToLower(id)
-		local, _, _ := strings.Cut(id, "@")
-		if folded == id || folded == local {
-			return IsName
-		}
+	if isName(normal, identifiers) {
+		return IsName
 	}
 	if p.Password.Breached {
-		if _, common := f.common()[folded]; common {
+		if _, common := f.common()[strings.ToLower(normal)]; common {
 			return Common
 		}
 	}
 	return ""
+}
+
+// isName reports whether a password is one of the identifiers, in any case and
+// however it is written, or the local part of an e-mail address among them.
+func isName(password string, identifiers []string) bool {
+	meant, err := pool.ParseIdentifier(password)
+	for _, id := range identifiers {
+		local, _, _ := strings.Cut(id, "@")
+		if strings.EqualFold(password, id) || strings.EqualFold(password, local) || err == nil && meant.Value == id {
+			return true
+		}
+	}
+	return false
 }
 
 // busy gives the hasher's refusal its code.
