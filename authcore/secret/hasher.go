@@ -62,6 +62,9 @@ func NewHasher(c HasherConfig) *Hasher {
 
 // enter waits for a slot; leave gives it back.
 func (h *Hasher) enter(ctx context.Context) (leave func(), err error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("secret: hashing a password: %w", ctx.Err())
+	}
 	if h.inside.Add(1) > h.most {
 		h.inside.Add(-1)
 		return nil, ErrBusy

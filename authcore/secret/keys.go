@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -33,6 +34,9 @@ type kek struct {
 
 // ID names the first key publicly.
 func (k *Keys) ID() string { return fmt.Sprintf("%x", k.keys[0].id) }
+
+// Format prints the id for every verb, never a key.
+func (k *Keys) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "key %x", k.keys[0].id) } // a fmt.State keeps its own error
 
 // Wrap seals a data key under the first key.
 func (k *Keys) Wrap(_ context.Context, data, associated []byte) ([]byte, error) {
@@ -104,7 +108,7 @@ func LoadKeys(path string, create bool) (*Keys, error) {
 	text, err := readKeyFile(path)
 	if errors.Is(err, fs.ErrNotExist) && create {
 		if err := createKeyFile(path); err != nil {
-			return nil, fmt.Errorf("key file %s: %w", path, err)
+			return nil, fmt.Errorf("key file %s cannot be made: %w", path, hint(err))
 		}
 		text, err = readKeyFile(path)
 	}
@@ -119,19 +123,41 @@ func LoadKeys(path string, create bool) (*Keys, error) {
 }
 
 // readKeyFile reads a small regular file that only its owner may read.
-func readKeyFile(path string) (string, error) {
-	info, err := os.Stat(path)
+func readKeyFile(path string) (text string, err error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return "", errors.New("it is not a regular file") // opening a pipe would wait
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", hint(err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat() // of what is read, not of what may stand there by now
 	if err != nil {
 		return "", err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxKeyFile {
-		return "", errors.New("not a key file")
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return "", fmt.Errorf("mode %04o lets others read it: chmod 600 it", info.Mode().Perm())
 	}
-	text, err := os.ReadFile(path)
-	return string(text), err
+	raw, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err != nil {
+		return "", err
+	}
+	if len(raw) > maxKeyFile {
+		return "", errors.New("it is too large for a key file")
+	}
+	return string(raw), nil
+}
+
+// hint says what usually helps.
+func hint(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("it does not exist: restore it from your copy, or correct the path: %w", err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the user that the server runs as may not use it: chown it, or its folder: %w", err)
+	}
+	return err
 }
 
 // createKeyFile writes a new key durably: to a file of its own, which is then

@@ -3,9 +3,11 @@ package secret
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestHiddenNeverPrints(t *testing.T) {
@@ -23,6 +26,9 @@ func TestHiddenNeverPrints(t *testing.T) {
 	for _, s := range []string{
 		fmt.Sprint(h), fmt.Sprintf("%s %v %+v %#v %q %x %d", h, h, h, h, h, h, h), fmt.Sprintf("%+v", struct{ S Hidden }{h}),
 		fmt.Sprintf("%#v", []Hidden{h}), log.String(),
+		// fmt calls no method of what lies in unexported fields.
+		fmt.Sprint(struct{ s Hidden }{h}), fmt.Sprintf("%+v", &struct{ s []Hidden }{[]Hidden{h}}),
+		fmt.Sprintf("%#v", struct{ s map[string]Hidden }{map[string]Hidden{"a": h}}),
 	} {
 		if strings.Contains(s, canary) || strings.Contains(s, fmt.Sprintf("%x", canary)) {
 			t.Errorf("printed: %s", s)
@@ -31,8 +37,26 @@ func TestHiddenNeverPrints(t *testing.T) {
 	if out, err := json.Marshal(map[string]any{"s": h}); err == nil {
 		t.Errorf("encoded: %s", out)
 	}
-	if h.Reveal() != canary {
+	if h.Reveal() != canary || (Hidden{}).Reveal() != "" {
 		t.Error("lost")
+	}
+	if text, err := h.MarshalText(); err == nil {
+		t.Errorf("encoded: %s", text)
+	}
+}
+
+func TestKeysNeverPrint(t *testing.T) {
+	k := NewKeys()
+	raw := fmt.Sprint(k.keys[0].key)
+	for _, s := range []string{
+		fmt.Sprintf("%v %+v %#v %s %x %d", k, k, k, k, k, k), fmt.Sprintf("%+v", struct{ k *Keys }{k}), fmt.Sprintf("%+v", struct{ K *Keys }{k}),
+	} {
+		if strings.Contains(s, strings.Trim(raw, "[]")) || strings.Contains(s, fmt.Sprintf("%x", k.keys[0].key)) {
+			t.Errorf("printed: %s", s)
+		}
+	}
+	if got := fmt.Sprint(k); got != "key "+k.ID() {
+		t.Error(got)
 	}
 }
 
@@ -120,7 +144,7 @@ func TestKeyFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
 	path := filepath.Join(dir, "key")
 	ctx := context.Background()
-	if _, err := LoadKeys(path, false); err == nil || !strings.Contains(err.Error(), path) {
+	if _, err := LoadKeys(path, false); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "restore it") {
 		t.Errorf("absent: %v", err)
 	}
 	var wg sync.WaitGroup
@@ -182,6 +206,50 @@ func TestKeyFile(t *testing.T) {
 	}
 }
 
+func TestFilesThatAreNoKeyFiles(t *testing.T) {
+	dir := t.TempDir()
+	large := filepath.Join(dir, "large")
+	if err := os.WriteFile(large, bytes.Repeat([]byte("#\n"), maxKeyFile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	damaged := filepath.Join(dir, "damaged")
+	if err := os.WriteFile(damaged, []byte("# mine\nhunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		dir: "not a regular file", large: "too large", damaged: "line 2", filepath.Join(damaged, "key"): "not a directory",
+	} {
+		_, err := LoadKeys(path, true)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if text, err := os.ReadFile(damaged); err != nil || string(text) != "# mine\nhunter2\n" {
+		t.Errorf("a damaged file was touched: %q, %v", text, err)
+	}
+	if err := hint(&fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission}); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "chown") {
+		t.Error(err)
+	}
+}
+
+// TestKeysInEveryAlphabet: what people paste is one key, however it is written.
+func TestKeysInEveryAlphabet(t *testing.T) {
+	raw := bytes.Repeat([]byte{0xfb, 0xff}, 16)
+	want := ""
+	for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+		k, err := ParseKeys("\n# comment\r\n  " + enc.EncodeToString(raw) + " \r\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == "" {
+			want = k.ID()
+		}
+		if k.ID() != want {
+			t.Errorf("%s, not %s", k.ID(), want)
+		}
+	}
+}
+
 func TestBadKeyFiles(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty": "", "comment only": "# nothing\n", "short": "AAAA", "words": "my secret password",
@@ -236,6 +304,47 @@ func TestPasswordHashes(t *testing.T) {
 	}
 }
 
+// TestReferenceHash checks a hash that the reference implementation made
+// (its test.c, Argon2id version 0x13).
+func TestReferenceHash(t *testing.T) {
+	const enc = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4"
+	h := cheap(1, 1)
+	if ok, rehash, err := h.Verify(t.Context(), enc, "password"); !ok || !rehash || err != nil {
+		t.Error(ok, rehash, err)
+	}
+	if ok, _, _ := h.Verify(t.Context(), enc, "Password"); ok {
+		t.Error("a wrong password matches")
+	}
+}
+
+// TestNobodyTakesAsLongAsSomebody: without a hash the same work is done. It
+// compares the fastest of some runs and demands only what no early return
+// can reach.
+func TestNobodyTakesAsLongAsSomebody(t *testing.T) {
+	h := NewHasher(HasherConfig{Memory: 8 << 10, Time: 2, Slots: 1})
+	enc, err := h.Hash(t.Context(), "pässword")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fastest := func(enc string) time.Duration {
+		best := time.Hour
+		for range 7 {
+			start := time.Now()
+			if ok, _, err := h.Verify(t.Context(), enc, "wrong"); ok || err != nil {
+				t.Fatal(ok, err)
+			}
+			best = min(best, time.Since(start))
+		}
+		return best
+	}
+	real := fastest(enc)
+	for _, none := range []string{"", "$argon2id$damaged", strings.Replace(enc, "t=2", "t=99", 1)} {
+		if took := fastest(none); took < real/3 {
+			t.Errorf("%.20q: %v, a real one %v", none, took, real)
+		}
+	}
+}
+
 func TestHostileParametersAreNotComputed(t *testing.T) {
 	for _, enc := range []string{
 		"$argon2id$v=19$m=4294967295,t=2,p=1$c29tZXNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng",
@@ -243,6 +352,8 @@ func TestHostileParametersAreNotComputed(t *testing.T) {
 		"$argon2id$v=19$m=64,t=1,p=255$c29tZXNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng",
 		"$argon2id$v=19$m=0,t=1,p=1$c29tZXNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng",
 		"$argon2i$v=19$m=64,t=1,p=1$c29tZXNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng",
+		"$argon2id$v=16$m=64,t=1,p=1$c29tZXNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng", "$argon2id$v=19$t=1,m=64,p=1$c29tZXNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng",
+		"$argon2id$v=19$m=+64,t=1,p=1$c29tZXNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng", "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ=$MTIzNDU2Nzg5MDEyMzQ1Ng",
 		"$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$", "$argon2id$v=19$m=64,t=1,p=1$$", strings.Repeat("$", 600),
 	} {
 		if _, err := parsePHC(enc); err == nil {
@@ -255,8 +366,14 @@ func FuzzParsePHC(f *testing.F) {
 	f.Add("$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$MTIzNDU2Nzg5MDEyMzQ1Ng")
 	f.Fuzz(func(t *testing.T, s string) {
 		p, err := parsePHC(s)
-		if err == nil && (p.memory > maxMemory || p.time > maxTime || p.threads > maxThreads || p.threads == 0) {
+		if err != nil {
+			return
+		}
+		if p.memory > maxMemory || p.time > maxTime || p.threads > maxThreads || p.memory == 0 || p.time == 0 || p.threads == 0 {
 			t.Errorf("%+v", p)
+		}
+		if again, err := parsePHC(p.String()); err != nil || again.String() != p.String() {
+			t.Errorf("%s reads back as %s, %v", p, again, err)
 		}
 	})
 }
@@ -293,5 +410,8 @@ func TestTooManyHashesAtOnceAreRefused(t *testing.T) {
 	}
 	if _, err := h.Hash(context.Background(), "x"); err != nil {
 		t.Errorf("afterwards: %v", err)
+	}
+	if _, _, err := h.Verify(waiting, "", "x"); !errors.Is(err, context.Canceled) {
+		t.Errorf("whoever has left is still served: %v", err)
 	}
 }
