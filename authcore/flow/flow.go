@@ -120,12 +120,16 @@ func (m *Machine) Answer(ctx context.Context, p *pool.Pool, b Binding, sealed st
 	if err != nil {
 		return nil, err
 	}
-	right, better, err := m.passwords.Check(ctx, who.entry, a[FieldPassword])
+	entry := who.entry
+	if guess.locked || !who.admitted {
+		entry = nil // whether the password is right must not show, not even in how long it takes
+	}
+	right, better, err := m.passwords.Check(ctx, entry, a[FieldPassword])
 	if err != nil {
 		guess.giveBack(ctx)
 		return nil, checkError(err)
 	}
-	if !right || guess.locked || !who.admitted {
+	if !right {
 		return m.again(ctx, p, b, a[FieldIdentifier])
 	}
 	guess.giveBack(ctx)
