@@ -1,0 +1,183 @@
+package docs
+
+import (
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// page is a Markdown file of the repository.
+type page struct {
+	path, text string
+}
+
+func pages(t *testing.T) []page {
+	t.Helper()
+	var out []page
+	names, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil || len(names) < 4 {
+		t.Fatalf("documents: %v, %v", names, err)
+	}
+	for _, name := range append(names, filepath.Join(root, "README.md")) {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, page{name, string(raw)})
+	}
+	return out
+}
+
+var fence = regexp.MustCompile("(?ms)^```(\\w+)( [^\n]*)?\n(.*?)^```$")
+
+// blocks returns the code blocks of one language.
+func (p page) blocks(language string) []string {
+	var out []string
+	for _, m := range fence.FindAllStringSubmatch(p.text, -1) {
+		if m[1] == language {
+			out = append(out, m[3])
+		}
+	}
+	return out
+}
+
+func examples(t *testing.T) map[string]string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(root, "examples", "*.Caddyfile"))
+	if err != nil || len(names) < 4 {
+		t.Fatalf("examples: %v, %v", names, err)
+	}
+	out := map[string]string{}
+	for _, name := range names {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[filepath.Base(name)] = string(raw)
+	}
+	return out
+}
+
+// validate adapts and validates, and sees that it makes no file of ours.
+func validate(t *testing.T, caddyfile string) {
+	t.Helper()
+	home := t.TempDir()
+	file := filepath.Join(t.TempDir(), "Caddyfile")
+	if err := os.WriteFile(file, []byte(caddyfile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(home, "demo-client-secret"), []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if diff, err := caddy(t, home, "", "fmt", "--diff", file); err == nil && regexp.MustCompile(`(?m)^[+-]`).MatchString(diff) {
+		t.Errorf("`caddy fmt` would change it:\n%s", diff)
+	}
+	if _, err := caddy(t, home, "", "validate", "--adapter", "caddyfile", "--config", file); err != nil {
+		t.Fatalf("%v\n%s", err, caddyfile)
+	}
+	_ = filepath.WalkDir(home, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.Contains(path, "gatehouse") {
+			t.Errorf("validating made %s", path)
+		}
+		return err
+	})
+}
+
+func TestCaddyfilesInThePagesAreValid(t *testing.T) {
+	for _, p := range pages(t) {
+		for i, b := range p.blocks("caddyfile") {
+			t.Run(fmt.Sprintf("%s/%d", filepath.Base(p.path), i+1), func(t *testing.T) { validate(t, b) })
+		}
+	}
+}
+
+func TestExamplesAreValid(t *testing.T) {
+	all := examples(t)
+	demo, err := os.ReadFile(filepath.Join(root, "Caddyfile.example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all["Caddyfile.example"] = string(demo)
+	for name, text := range all {
+		t.Run(name, func(t *testing.T) { validate(t, text) })
+	}
+}
+
+// TestExamplesRun starts every example and looks at each of its sites: login
+// hosts publish their issuer, gated ones let no stranger reach the upstream.
+func TestExamplesRun(t *testing.T) {
+	site := regexp.MustCompile(`(?ms)^(\w+)\.example\.com \{\n(.*?)^\}`)
+	for name, text := range examples(t) {
+		t.Run(name, func(t *testing.T) {
+			reached := make(chan string, 10)
+			s := run(t, text, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { reached <- r.Host }))
+			if s.link == "" {
+				t.Error("no link for the first user")
+			}
+			c := s.client(t, false)
+			for _, m := range site.FindAllStringSubmatch(text, -1) {
+				host, login := m[1], ""
+				switch {
+				case strings.Contains(m[2], "gatehouse_login"):
+					login = s.origin(host)
+				case strings.Contains(m[2], "\tgatehouse\n"):
+					login = s.origin(host) + "/_auth"
+				}
+				if login != "" {
+					r, err := c.Get(login + "/.well-known/openid-configuration")
+					if err != nil {
+						t.Fatal(err)
+					}
+					if text := body(t, r); !strings.Contains(text, `"issuer":"`+login+`"`) {
+						t.Errorf("%s: discovery: %s %s", host, r.Status, text)
+					}
+				}
+				if !strings.Contains(m[2], "reverse_proxy") {
+					continue
+				}
+				r, err := c.Get(s.origin(host) + "/")
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = body(t, r)
+				if challenge := r.Header.Get("WWW-Authenticate"); r.StatusCode != http.StatusUnauthorized || !strings.Contains(challenge, "/.well-known/oauth-protected-resource") {
+					t.Errorf("%s: a stranger gets %s, challenge %q", host, r.Status, challenge)
+				}
+			}
+			if len(reached) > 0 {
+				t.Errorf("a stranger reached the upstream of %s", <-reached)
+			}
+		})
+	}
+}
+
+var link = regexp.MustCompile(`\]\(([^)]+)\)`)
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	for _, p := range pages(t) {
+		for _, m := range link.FindAllStringSubmatch(p.text, -1) {
+			target, _, _ := strings.Cut(m[1], "#")
+			if target == "" || strings.Contains(target, "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(p.path), target)); err != nil {
+				t.Errorf("%s: %v", p.path, err)
+			}
+		}
+	}
+}
+
+func TestReadmeIsOneScreen(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(raw), "\n"); n > 60 {
+		t.Errorf("README.md has %d lines, more than 60", n)
+	}
+}
