@@ -8,7 +8,6 @@
 package jose
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -112,37 +111,4 @@ func (s *Set) Verify(token string) (Verified, error) {
 	}
 	typ := strings.TrimPrefix(strings.ToLower(h.Typ), "application/")
 	return Verified{Type: typ, KeyID: h.Kid, Payload: payload}, nil
-}
-
-// Audience is the aud claim: a string or an array of strings (RFC 7519 4.1.3);
-// it is written as a string when there is one.
-type Audience []string
-
-// MarshalJSON writes a string if there is one audience.
-func (a Audience) MarshalJSON() ([]byte, error) {
-	if len(a) == 1 {
-		return json.Marshal(a[0])
-	}
-	return json.Marshal([]string(a))
-}
-
-// UnmarshalJSON reads a string or an array of strings.
-func (a *Audience) UnmarshalJSON(raw []byte) error {
-	if bytes.HasPrefix(raw, []byte(`"`)) {
-		var one string
-		if err := json.Unmarshal(raw, &one); err != nil {
-			return fmt.Errorf("jose: aud: %w", err)
-		}
-		*a = Audience{one}
-		return nil
-	}
-	var many []string
-	if !bytes.HasPrefix(raw, []byte("[")) || bytes.Contains(raw, []byte("null")) {
-		return errors.New("jose: aud is neither a string nor an array of strings")
-	}
-	if err := json.Unmarshal(raw, &many); err != nil {
-		return fmt.Errorf("jose: aud: %w", err)
-	}
-	*a = many
-	return nil
 }

@@ -9,14 +9,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/lestrrat-go/jwx/v2/jwa"
 	"github.com/lestrrat-go/jwx/v2/jwk"
 	"github.com/lestrrat-go/jwx/v2/jws"
 )
 
-// rsaBits is the size of new RSA keys; smaller ones are refused.
-const rsaBits = 2048
+const (
+	// rsaBits is the size of new RSA keys; smaller ones are refused.
+	rsaBits = 2048
+	// maxRSABits bounds what a foreign key can cost.
+	maxRSABits = 8192
+)
 
 // Key is a private signing key. Its zero value is useless.
 type Key struct {
@@ -51,6 +56,9 @@ func newKey(raw crypto.Signer) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !sound(raw) {
+		return nil, errors.New("jose: a private key that does not fit its public half")
+	}
 	j, err := jwk.FromRaw(raw)
 	if err != nil {
 		return nil, fmt.Errorf("jose: key: %w", err)
@@ -63,27 +71,49 @@ func newKey(raw crypto.Signer) (*Key, error) {
 	if k.signer, err = jws.NewSigner(jwa.SignatureAlgorithm(alg)); err != nil {
 		return nil, fmt.Errorf("jose: signer: %w", err)
 	}
-	for name, value := range map[string]any{jwk.KeyIDKey: k.id, jwk.AlgorithmKey: jwa.SignatureAlgorithm(alg), jwk.KeyUsageKey: "sig"} {
+	return k, label(j, k.id, alg)
+}
+
+// label names a JWK and says what it is for (RFC 7517 4.2, 4.4, 4.5).
+func label(j jwk.Key, kid string, alg Alg) error {
+	for name, value := range map[string]any{jwk.KeyIDKey: kid, jwk.AlgorithmKey: jwa.SignatureAlgorithm(alg), jwk.KeyUsageKey: string(jwk.ForSignature)} {
 		if err := j.Set(name, value); err != nil {
-			return nil, fmt.Errorf("jose: key: %w", err)
+			return fmt.Errorf("jose: key: %w", err)
 		}
 	}
-	return k, nil
+	return nil
 }
 
 // algOf is the one algorithm that a public key verifies.
 func algOf(public crypto.PublicKey) (Alg, error) {
 	switch p := public.(type) {
 	case *ecdsa.PublicKey:
-		if p.Curve == elliptic.P256() {
+		if _, err := p.ECDH(); err == nil && p.Curve == elliptic.P256() { // ECDH: the point lies on the curve
 			return ES256, nil
 		}
 	case *rsa.PublicKey:
-		if p.N.BitLen() >= rsaBits {
+		if n := p.N.BitLen(); n >= rsaBits && n <= maxRSABits {
 			return RS256, nil
 		}
 	}
-	return "", errors.New("jose: neither a P-256 key nor an RSA key of at least 2048 bits")
+	return "", errors.New("jose: neither a P-256 key nor an RSA key of 2048 to 8192 bits")
+}
+
+// sound reports whether a private key is in range and fits its public half:
+// jwx panics on some that are not.
+func sound(raw crypto.Signer) bool {
+	switch k := raw.(type) {
+	case *ecdsa.PrivateKey:
+		private, err := k.ECDH()
+		if err != nil {
+			return false
+		}
+		half, err := k.PublicKey.ECDH()
+		return err == nil && private.PublicKey().Equal(half)
+	case *rsa.PrivateKey:
+		return k.Validate() == nil
+	}
+	return false
 }
 
 // ParseKey reads what Marshal wrote.
@@ -121,94 +151,5 @@ func (k *Key) Alg() Alg { return k.alg }
 // String names the key without showing it.
 func (k *Key) String() string { return string(k.alg) + " key " + k.id }
 
-// GoString names the key without showing it.
-func (k *Key) GoString() string { return k.String() }
-
-// public is a verification key.
-type public struct {
-	alg      Alg
-	raw      crypto.PublicKey
-	verifier jws.Verifier
-}
-
-// Set is an immutable set of public keys by kid.
-type Set struct {
-	keys map[string]public
-	jwks []byte
-}
-
-// NewSet returns the public halves of keys.
-func NewSet(keys ...*Key) *Set {
-	set := jwk.NewSet()
-	for _, k := range keys {
-		pub, err := k.jwk.PublicKey()
-		if err == nil {
-			err = set.AddKey(pub)
-		}
-		if err != nil {
-			panic(fmt.Sprintf("jose: %v: %v", k, err)) // every Key has passed newKey; AddKey refuses only duplicates of one object
-		}
-	}
-	s, err := newSet(set)
-	if err != nil {
-		panic(err)
-	}
-	return s
-}
-
-// ParseSet reads a JWKS (RFC 7517 5); keys it cannot use, without a kid among
-// them, are skipped.
-func ParseSet(jwks []byte) (*Set, error) {
-	set, err := jwk.Parse(jwks)
-	if err != nil {
-		return nil, fmt.Errorf("jose: key set: %w", err)
-	}
-	return newSet(set)
-}
-
-func newSet(set jwk.Set) (*Set, error) {
-	s := &Set{keys: map[string]public{}}
-	for i := range set.Len() {
-		j, _ := set.Key(i)
-		p, err := publicOf(j)
-		if err != nil || j.KeyID() == "" {
-			continue
-		}
-		s.keys[j.KeyID()] = p
-	}
-	var err error
-	if s.jwks, err = json.Marshal(set); err != nil {
-		return nil, fmt.Errorf("jose: key set: %w", err)
-	}
-	return s, nil
-}
-
-// publicOf readies a JWK for verification.
-func publicOf(j jwk.Key) (public, error) {
-	half, err := j.PublicKey()
-	if err != nil {
-		return public{}, err
-	}
-	var raw any
-	if err := half.Raw(&raw); err != nil {
-		return public{}, err
-	}
-	alg, err := algOf(raw)
-	if err != nil {
-		return public{}, err
-	}
-	if named := j.Algorithm().String(); named != "" && named != string(alg) {
-		return public{}, fmt.Errorf("jose: a key for %s", named)
-	}
-	v, err := jws.NewVerifier(jwa.SignatureAlgorithm(alg))
-	return public{alg: alg, raw: raw, verifier: v}, err
-}
-
-// JWKS returns the set as JSON (RFC 7517 5), with use and alg.
-func (s *Set) JWKS() []byte { return s.jwks }
-
-// Has reports whether the set holds kid.
-func (s *Set) Has(kid string) bool {
-	_, ok := s.keys[kid]
-	return ok
-}
+// Format names the key for every verb, without showing it.
+func (k *Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) } // a fmt.State keeps its own error
