@@ -34,6 +34,11 @@ var errTooOften = fault.New(fault.Conflict, "the keys were rotated too often: th
 // retired reports whether nothing that a key has signed can still be valid.
 func retired(k pool.SigningKey, at time.Time) bool { return !k.Retire.IsZero() && !at.Before(k.Retire) }
 
+// unretired returns the keys that have not retired.
+func unretired(keys []pool.SigningKey, at time.Time) []pool.SigningKey {
+	return slices.DeleteFunc(slices.Clone(keys), func(k pool.SigningKey) bool { return retired(k, at) })
+}
+
 // ended reports whether a key must sign no more: what it signed now would
 // outlive its publication.
 func ended(k pool.SigningKey, at time.Time) bool {
@@ -94,7 +99,7 @@ func fill(keys, fresh []pool.SigningKey, at time.Time) []pool.SigningKey {
 // they replace their end: a pending one that they overtake never signs. It
 // drops what has retired.
 func rotate(keys, fresh []pool.SigningKey, at time.Time, overlap time.Duration) ([]pool.SigningKey, error) {
-	kept := slices.DeleteFunc(slices.Clone(keys), func(k pool.SigningKey) bool { return retired(k, at) })
+	kept := unretired(keys, at)
 	for _, f := range fresh {
 		if pending(kept, f.Alg, at, overlap) {
 			continue

@@ -375,6 +375,45 @@ func TestKeysAreKept(t *testing.T) {
 	}
 }
 
+// TestRetiredKeysAreForgotten: a private key does not lie in the store longer
+// than it is good for, though nobody rotates again.
+func TestRetiredKeysAreForgotten(t *testing.T) {
+	w := newWorld(t)
+	r, ctx := w.ring(), t.Context()
+	if err := r.Ensure(ctx, w.id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Rotate(ctx, operator(), w.id, pool.TokenKeys, true); err != nil {
+		t.Fatal(err)
+	}
+	stored := func() (keys int, version uint64) {
+		t.Helper()
+		if err := r.Refresh(ctx); err != nil {
+			t.Fatal(err)
+		}
+		e, err := repo.Get(ctx, w.repo, repo.SigningKeysKey(w.id, pool.TokenKeys))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(e.Value.Keys), e.Version
+	}
+	w.clock.add(afterlife - time.Nanosecond)
+	_, before := stored()
+	if keys, version := stored(); keys != 4 || version != before {
+		t.Errorf("%d keys while all of them are published; written without need: %v", keys, version != before)
+	}
+	w.clock.add(time.Nanosecond)
+	keys, after := stored()
+	if keys != 2 {
+		t.Errorf("%d keys when two have retired", keys)
+	}
+	if _, version := stored(); version != after {
+		t.Error("written again with nothing to forget")
+	}
+	signer(t, r, w.id, pool.TokenKeys, jose.ES256)
+	signer(t, r, w.id, pool.TokenKeys, jose.RS256)
+}
+
 // TestTheHotPathReadsNothing: no allocation, so no I/O and no copy.
 func TestTheHotPathReadsNothing(t *testing.T) {
 	w := newWorld(t)

@@ -122,14 +122,24 @@ func open(ring pool.SigningKeys, old *snapshot, at time.Time) (*snapshot, error)
 }
 
 // Refresh reads every loaded set again, so that what another node has changed
-// is known. It goes on with what it has where that fails, and returns all
-// failures.
+// is known, and deletes keys that have retired. It goes on with what it has
+// where that fails, and returns all failures.
 func (r *Ring) Refresh(ctx context.Context) error {
 	var errs []error
 	for s := range *r.loaded.Load() {
-		if _, err := r.load(ctx, s); err != nil {
+		if err := r.refresh(ctx, s); err != nil {
 			errs = append(errs, fmt.Errorf("%s keys of pool %s: %w", s.use, s.id, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (r *Ring) refresh(ctx context.Context, s slot) error {
+	snap, err := r.load(ctx, s)
+	if err != nil || len(unretired(snap.ring.Keys, r.now())) == len(snap.ring.Keys) {
+		return err
+	}
+	return r.update(ctx, s, func(keys []pool.SigningKey, at time.Time) ([]pool.SigningKey, error) {
+		return unretired(keys, at), nil
+	})
 }
