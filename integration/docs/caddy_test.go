@@ -100,12 +100,19 @@ var firstLink = regexp.MustCompile(`http://\S+/signup\?link=\S+`)
 // http://*.localhost:port, with upstream behind every proxy.
 func run(t *testing.T, caddyfile string, upstream http.Handler) *server {
 	t.Helper()
+	address := freeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
 	back := newLocal(t, upstream)
-	s := &server{address: freeAddress(t), home: t.TempDir()}
-	_, port, _ := net.SplitHostPort(s.address)
 	caddyfile = regexp.MustCompile(`reverse_proxy \S+`).ReplaceAllString(caddyfile, "reverse_proxy "+back)
 	caddyfile = regexp.MustCompile(`https://(\w+)\.example\.com`).ReplaceAllString(caddyfile, "http://$1.localhost:"+port)
 	caddyfile = regexp.MustCompile(`(?m)^(\w+)\.example\.com \{`).ReplaceAllString(caddyfile, "http://$1.localhost:"+port+" {")
+	return serve(t, address, caddyfile)
+}
+
+// serve starts a Caddyfile; its sites listen on the loopback alone.
+func serve(t *testing.T, address, caddyfile string) *server {
+	t.Helper()
+	s := &server{address: address, home: t.TempDir()}
 	file := filepath.Join(s.home, "Caddyfile")
 	if err := os.WriteFile(file, []byte(caddyfile), 0o600); err != nil {
 		t.Fatal(err)
@@ -114,9 +121,8 @@ func run(t *testing.T, caddyfile string, upstream http.Handler) *server {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, caddyfile)
 	}
-	adapted = strings.ReplaceAll(adapted, `":`+port+`"`, `"`+s.address+`"`)
 	var config map[string]any
-	if err := json.Unmarshal([]byte(adapted), &config); err != nil {
+	if err := json.Unmarshal([]byte(regexp.MustCompile(`":(\d+)"`).ReplaceAllString(adapted, `"127.0.0.1:$1"`)), &config); err != nil {
 		t.Fatal(err)
 	}
 	config["admin"] = map[string]any{"disabled": true}
