@@ -64,13 +64,15 @@ func binary(t *testing.T) string {
 
 // environment is a fresh home and the variables that the documents name.
 func environment(home string) []string {
-	const secret = "0123456789abcdef0123456789abcdef"
 	env := append(os.Environ(), "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home, "DEMO="+home)
 	for _, name := range []string{"SHOP_SECRET", "BATCH_SECRET", "BATCH_SECRET_OLD"} {
-		env = append(env, name+"="+secret+strings.ToLower(name))
+		env = append(env, name+"="+secretOf(name))
 	}
 	return env
 }
+
+// secretOf is the value of a variable that a document names as a secret.
+func secretOf(name string) string { return "0123456789abcdef" + strings.ToLower(name) }
 
 // caddy runs a command of the binary in the repository and returns what it
 // printed to standard output; what it says on standard error is in the failure.

@@ -1,0 +1,75 @@
+package docs
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestTheCommandLineIsDocumented holds docs/cli.md against what the binary
+// says of its commands and their flags, both ways.
+func TestTheCommandLineIsDocumented(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join(root, "docs", "cli.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(raw)
+	told, known := map[string]bool{}, map[string]bool{}
+	for _, m := range row.FindAllStringSubmatch(text, -1) {
+		told[m[1]] = true
+	}
+	home := t.TempDir()
+	for _, kind := range subcommands(t, home) {
+		for _, verb := range subcommands(t, home, kind) {
+			known[kind+" "+verb] = true
+			for _, flag := range flags(t, home, kind, verb) {
+				if !strings.Contains(text, "`"+flag+"`") && !strings.Contains(text, "`"+flag+" ") {
+					t.Errorf("the flag %s of %s %s is not on the page", flag, kind, verb)
+				}
+			}
+		}
+	}
+	for _, flag := range []string{"--data-dir", "--pool", "--json"} {
+		known[flag] = true
+	}
+	if len(known) < 12 {
+		t.Fatalf("the commands were not found: %v", known)
+	}
+	compare(t, "in the tables of docs/cli.md", told, known)
+}
+
+// help is what the binary says of a command.
+func help(t *testing.T, home string, command ...string) string {
+	t.Helper()
+	out, err := caddy(t, home, "", append(append([]string{"gatehouse"}, command...), "--help")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func subcommands(t *testing.T, home string, command ...string) []string {
+	t.Helper()
+	_, list, _ := strings.Cut(help(t, home, command...), "Available Commands:\n")
+	list, _, _ = strings.Cut(list, "\n\n")
+	var out []string
+	for _, m := range regexp.MustCompile(`(?m)^  (\S+)`).FindAllStringSubmatch(list, -1) {
+		if m[1] != "help" && m[1] != "completion" {
+			out = append(out, m[1])
+		}
+	}
+	return out
+}
+
+func flags(t *testing.T, home string, command ...string) []string {
+	t.Helper()
+	var out []string
+	for _, m := range regexp.MustCompile(`(?m)^ .*(--[a-z-]+)`).FindAllStringSubmatch(help(t, home, command...), -1) {
+		if m[1] != "--help" {
+			out = append(out, m[1])
+		}
+	}
+	return out
+}
