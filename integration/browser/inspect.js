@@ -1,0 +1,110 @@
+// What holds for every hosted page, whatever it says.
+import assert from 'node:assert/strict';
+import axe from 'axe-core';
+
+const maxBytes = 8 * 1024;
+const narrow = { width: 320, height: 640 };
+const wide = { width: 1280, height: 800 };
+
+export async function inspect(visitor, { status = 200 } = {}) {
+  assert.equal(visitor.status, status, `status of ${visitor.url}`);
+  await headers(visitor);
+  await size(visitor);
+  await structure(visitor.page);
+  await fits(visitor.page);
+  if (!visitor.javascript) return;
+  await focus(visitor.page);
+  await accessible(visitor.page);
+}
+
+async function headers({ document }) {
+  const h = await document.allHeaders();
+  assert.equal(h['content-encoding'], 'gzip');
+  assert.match(h['cache-control'], /no-store/);
+  assert.equal(h['referrer-policy'], 'no-referrer');
+  assert.equal(h['x-content-type-options'], 'nosniff');
+  const policy = h['content-security-policy'];
+  assert.match(policy, /default-src 'none'/);
+  assert.match(policy, /frame-ancestors 'none'/);
+  assert.match(policy, /base-uri 'none'/);
+  assert.doesNotMatch(policy, /unsafe|\*|https?:(?:\s|;)/);
+}
+
+// The whole answer, headers included, as it went over the wire.
+async function size({ document }) {
+  const s = await document.request().sizes();
+  assert.ok(s.responseBodySize > 500, 'the size was measured');
+  const total = s.responseBodySize + s.responseHeadersSize;
+  assert.ok(total <= maxBytes, `${document.url()} takes ${total} bytes`);
+}
+
+async function structure(page) {
+  assert.match(await page.title(), /./);
+  assert.match(await page.locator('html').getAttribute('lang'), /^[a-z]{2}/);
+  for (const one of ['h1', 'main']) assert.equal(await page.locator(one).count(), 1, one);
+  for (const input of await page.locator('input:not([type=hidden])').all()) {
+    const id = await input.getAttribute('id');
+    assert.equal(await page.locator(`label[for="${id}"]`).count(), 1, `label of ${id}`);
+  }
+}
+
+// At 320 px nothing is cut off or has to be scrolled to sideways; the arch
+// behind the card is decoration and may reach beyond.
+async function fits(page) {
+  await page.setViewportSize(narrow);
+  for (const e of await page.locator('main, main *:visible:not(.gate), footer').all()) {
+    const box = await e.boundingBox();
+    if (!box) continue;
+    assert.ok(box.x >= 0 && box.x + box.width <= narrow.width, `${await e.evaluate((n) => n.outerHTML.slice(0, 80))} at ${box.x}+${box.width}`);
+  }
+  assert.equal(await page.evaluate(() => { scrollTo(10_000, 0); const x = scrollX; scrollTo(0, 0); return x; }), 0, 'scrolls sideways');
+  await page.setViewportSize(wide);
+}
+
+// Every control is reached by the Tab key and shows that it is.
+async function focus(page) {
+  const controls = await page.locator('main :is(a[href], button, input:not([type=hidden])):visible').count();
+  const reached = new Set();
+  for (let i = 0; i < controls + 3; i++) {
+    await page.keyboard.press('Tab');
+    const at = await page.evaluate(() => {
+      const e = document.activeElement;
+      if (!e || e === document.body) return null;
+      const s = getComputedStyle(e);
+      return { id: e.id || e.className + e.textContent, outline: s.outlineStyle, width: parseFloat(s.outlineWidth), visible: e.matches(':focus-visible') };
+    });
+    if (!at) continue;
+    assert.ok(at.visible && at.outline !== 'none' && at.width >= 2, `focus on ${at.id} shows: ${JSON.stringify(at)}`);
+    reached.add(at.id);
+  }
+  assert.equal(reached.size, controls, `reached by keyboard: ${[...reached]}`);
+}
+
+async function accessible(page) {
+  await page.evaluate(axe.source);
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+    const { violations, passes } = await page.evaluate(() => globalThis.axe.run(document));
+    assert.ok(passes.length > 10, 'axe ran');
+    const told = violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.html).join(' ')}`);
+    assert.deepEqual(told, [], `${page.url()}, ${colorScheme}`);
+  }
+  await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'no-preference' });
+}
+
+// Cookies are ours alone: of this host, out of reach of scripts, never sent
+// with other sites' posts.
+export async function cookies(visitor, { secure }) {
+  const all = await visitor.context.cookies();
+  assert.ok(all.length > 0, 'there are cookies');
+  for (const c of all) {
+    const form = secure ? /^__Host-gh-(sso|site|pre)-[0-9a-f]{16}$/ : /^gh-(sso|site|pre)-[0-9a-f]{16}$/;
+    assert.match(c.name, form);
+    assert.equal(c.httpOnly, true, c.name);
+    assert.equal(c.sameSite, 'Lax', c.name);
+    assert.equal(c.secure, secure, c.name);
+    assert.equal(c.path, '/', c.name);
+    assert.doesNotMatch(c.domain, /^\./, c.name);
+  }
+  if (visitor.javascript) assert.equal(await visitor.page.evaluate(() => document.cookie), '');
+}

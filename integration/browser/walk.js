@@ -1,0 +1,182 @@
+// The hosted login from the first link to the last sign-out. browser_test.go
+// starts a server for it, says where it is, and names the parts to walk.
+import assert from 'node:assert/strict';
+import { Visitor, launch } from './visitor.js';
+import { cookies, inspect } from './inspect.js';
+
+const { APP, LOGIN, FIRST_LINK, INVITE_LINK } = process.env;
+const javascript = process.env.JAVASCRIPT === 'on';
+const secure = APP.startsWith('https:');
+const origins = [...new Set([APP, LOGIN].map((u) => new URL(u).origin))];
+const oneHost = origins.length === 1;
+const ann = { identifier: 'ann@example.com', password: 'correct horse battery staple' };
+const bob = { identifier: 'bob@example.com', password: 'a lantern by the gate' };
+
+const browser = await launch();
+const visit = () => Visitor.open(browser, { javascript });
+
+async function attributes(page, name, want) {
+  for (const [attribute, value] of Object.entries(want)) {
+    assert.equal(await page.locator(`input[name="${name}"]`).getAttribute(attribute), value, `${name} ${attribute}`);
+  }
+}
+
+// alerted asserts that a message is announced and named by the fields it is about.
+async function alerted(page, text, fields) {
+  assert.match(await page.locator('[role=alert]').innerText(), text);
+  assert.match(await page.title(), /^Error: /);
+  const note = await page.locator('[role=alert]').getAttribute('id');
+  for (const name of fields) {
+    assert.equal(await page.locator(`input[name="${name}"]`).getAttribute('aria-invalid'), 'true', name);
+    assert.ok((await page.locator(`input[name="${name}"]`).getAttribute('aria-describedby')).split(' ').includes(note), name);
+  }
+}
+
+async function home(v, who) {
+  if (oneHost) {
+    assert.equal(v.url, `${APP}/`);
+    return;
+  }
+  assert.equal(new URL(v.url).origin, new URL(LOGIN).origin);
+  assert.equal(await v.heading(), 'You’re signed in');
+  assert.match(await v.text(), new RegExp(who));
+  await inspect(v);
+}
+
+async function firstUser() {
+  const v = await visit();
+  await v.go(FIRST_LINK);
+  assert.equal(await v.heading(), 'Create the first account');
+  await attributes(v.page, 'identifier', { autocomplete: 'username', type: 'text', required: '', autocapitalize: 'none' });
+  await attributes(v.page, 'password', { autocomplete: 'new-password', type: 'password', required: '', minlength: '8' });
+  await inspect(v);
+
+  await v.fill({ identifier: ann.identifier, password: 'password1' });
+  await v.submit();
+  await alerted(v.page, /first that attackers try/, ['password']);
+  assert.equal(await v.page.locator('input[name=identifier]').inputValue(), ann.identifier, 'the name is kept');
+  assert.equal(await v.page.locator('input[name=password]').inputValue(), '', 'the password is not');
+  await inspect(v, { status: 400 });
+
+  await v.fill({ password: ann.password });
+  await v.enter('password');
+  await home(v, ann.identifier);
+  await v.go(`${APP}/first`);
+  assert.match(await v.text(), /user=[0-9a-f-]{36} .*groups=operators/);
+  await cookies(v, { secure });
+  v.quiet(origins);
+  await v.close();
+}
+
+async function signInAndOut() {
+  const target = `${APP}/deep/path?x=1&y=a%2Fb`;
+  const v = await visit();
+  await v.go(target);
+  assert.equal(new URL(v.url).origin, new URL(LOGIN).origin);
+  assert.equal(await v.heading(), 'Sign in');
+  await attributes(v.page, 'identifier', { autocomplete: 'username', type: 'text', required: '' });
+  await attributes(v.page, 'password', { autocomplete: 'current-password', type: 'password', required: '' });
+  assert.equal(await v.page.locator('form:has(input[name=identifier]):has(input[name=password])').count(), 1, 'one form');
+  await inspect(v);
+
+  await v.signIn(ann.identifier, 'not the password');
+  await alerted(v.page, /didn’t match/, ['identifier', 'password']);
+  assert.equal(await v.page.locator('input[name=identifier]').inputValue(), ann.identifier);
+  assert.equal(await v.page.locator('input[name=password]').inputValue(), '');
+  const known = (await v.text()).replaceAll(ann.identifier, '');
+  await inspect(v, { status: 403 });
+  await v.signIn('nobody@example.com', 'not the password');
+  assert.equal((await v.text()).replaceAll('nobody@example.com', ''), known, 'nobody looks like somebody');
+
+  await v.fill(ann);
+  await v.enter('password');
+  assert.equal(v.url, target, 'the way back');
+  assert.match(await v.text(), /groups=operators/);
+  await cookies(v, { secure });
+
+  await v.go(`${APP}/_auth/logout`);
+  if (await v.heading() === 'Sign out?') {
+    assert.match(await v.text(), new RegExp(ann.identifier));
+    await inspect(v);
+    await v.submit();
+  }
+  assert.equal(await v.heading(), 'You’re signed out');
+  await inspect(v);
+  const left = (await v.context.cookies()).filter((c) => /-(sso|site)-/.test(c.name));
+  assert.deepEqual(left, [], 'session cookies are gone');
+  await v.go(`${APP}/again`);
+  assert.equal(await v.heading(), 'Sign in');
+  v.quiet(origins);
+  await v.close();
+}
+
+async function invited() {
+  const v = await visit();
+  await v.go(INVITE_LINK);
+  assert.equal(await v.heading(), 'Set your password');
+  assert.match(await v.page.locator('[autocomplete=username]').inputValue(), new RegExp(bob.identifier), 'password managers see for whom');
+  await attributes(v.page, 'password', { autocomplete: 'new-password', type: 'password' });
+  await inspect(v);
+  await v.fill({ password: bob.password });
+  await v.submit();
+  await home(v, bob.identifier);
+  await v.go(`${APP}/invited`);
+  assert.match(await v.text(), /groups=staff/);
+  v.quiet(origins);
+  await v.close();
+
+  for (const link of [INVITE_LINK, FIRST_LINK]) {
+    const late = await visit();
+    await late.go(link);
+    assert.equal(await late.heading(), 'This link no longer works');
+    await inspect(late, { status: late.status });
+    assert.ok(late.status >= 400 && late.status < 500, String(late.status));
+    late.quiet(origins);
+    await late.close();
+  }
+}
+
+// Two tabs that were both sent to sign in do not disturb each other.
+async function tabs() {
+  const v = await visit();
+  const other = await v.context.newPage();
+  v.follow(other);
+  await v.go(`${APP}/one`);
+  await other.goto(`${APP}/two`);
+  await v.signIn(bob.identifier, bob.password);
+  assert.equal(v.url, `${APP}/one`);
+  await other.locator('input[name=identifier]').fill(bob.identifier);
+  await other.locator('input[name=password]').fill(bob.password);
+  await Promise.all([other.waitForNavigation(), other.locator('form button.main').click()]);
+  assert.equal(other.url(), `${APP}/two`);
+  v.quiet(origins);
+  await v.close();
+}
+
+// The eye in the password field shows the password and hides it again.
+async function showPassword() {
+  if (!javascript) return;
+  const v = await visit();
+  await v.go(`${APP}/eye`);
+  const input = v.page.locator('input[name=password]'), eye = v.page.locator('button.show');
+  await input.fill('to be seen');
+  await eye.click();
+  assert.equal(await input.getAttribute('type'), 'text');
+  assert.equal(await eye.getAttribute('aria-pressed'), 'true');
+  await inspect(v);
+  await eye.click();
+  assert.equal(await input.getAttribute('type'), 'password');
+  assert.equal(await input.inputValue(), 'to be seen');
+  v.quiet(origins);
+  await v.close();
+}
+
+try {
+  const parts = { firstUser, signInAndOut, invited, tabs, showPassword };
+  for (const name of process.argv.slice(2)) {
+    await parts[name]();
+    console.log(`ok ${name}`);
+  }
+} finally {
+  await browser.close();
+}
