@@ -181,3 +181,37 @@ func TestReadmeIsOneScreen(t *testing.T) {
 		t.Errorf("README.md has %d lines, more than 60", n)
 	}
 }
+
+// TestTheMapIsWhole looks for every package in the architecture's list.
+func TestTheMapIsWhole(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join(root, "docs", "architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(raw), "\n## Packages\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	packages := map[string]bool{}
+	for _, top := range []string{"authcore", "store", "loginui", "caddymodule", "xcaddy"} {
+		err := filepath.WalkDir(filepath.Join(root, top), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
+				packages[filepath.Dir(path)] = true
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(packages) < 20 {
+		t.Fatalf("only %d packages were found", len(packages))
+	}
+	for path := range packages {
+		name := filepath.Base(path)
+		if strings.Contains(path, "internal") || name == "grant" { // stands with its parent
+			continue
+		}
+		if !strings.Contains(section, name+"/") {
+			t.Errorf("the package %s is not in the list", path)
+		}
+	}
+}
