@@ -45,7 +45,7 @@ func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
 		}
 		r = r.WithContext(context.WithValue(r.Context(), passedKey{}, seen))
 	}
-	public := g.rule.open(rawPath(client.OrigURI), r.URL.EscapedPath())
+	public := g.rule.Mode == Public || len(g.rule.Public) > 0 && g.rule.open(rawPath(client.OrigURI), r.URL.EscapedPath())
 	if seen.entry == nil {
 		e, err := g.identify(r, s, seen.creds)
 		if err != nil && !public {

@@ -129,7 +129,7 @@ func prepare(s Site, rule Rule) (*site, error) {
 	}
 	p := &site{
 		Site:         s,
-		cookies:      mux.Cookies{Origin: s.Origin, Pool: string(s.Pool.ID)},
+		cookies:      mux.Cookies{Origin: s.Origin, Pool: string(s.Pool.ID)}.Prepared(),
 		callback:     s.Origin + CallbackPath,
 		metadataPath: path,
 		challenge:    `Bearer resource_metadata="` + s.Origin + path + `"`,

@@ -14,6 +14,9 @@ import (
 
 // own answers the paths that are the site's own, by the original request URI.
 func (g *Gate) own(w http.ResponseWriter, r *http.Request, s *site, c credentials, client mux.Client) (handled bool, err error) {
+	if !mayBeOwn(client.OrigURI) {
+		return false, nil
+	}
 	u, err := url.ParseRequestURI(client.OrigURI)
 	if err != nil {
 		return false, &Denial{Status: http.StatusBadRequest, Cause: fault.New(fault.InvalidRequest, "the request target is not a path")}
@@ -34,6 +37,13 @@ func (g *Gate) own(w http.ResponseWriter, r *http.Request, s *site, c credential
 		return false, &Denial{Status: http.StatusNotFound, Browser: navigation(r), Cause: fault.New(fault.NotFound, "there is nothing here")}
 	}
 	return false, nil
+}
+
+// mayBeOwn spares the many requests that are not for us a closer look: theirs
+// is a plain path, in which nothing of ours can be hidden by an encoding.
+func mayBeOwn(uri string) bool {
+	return !strings.HasPrefix(uri, "/") || strings.Contains(uri, "%") ||
+		strings.HasPrefix(uri, ownPrefix) || strings.HasPrefix(uri, wellKnown)
 }
 
 // only lets one method through (HEAD goes with GET).

@@ -106,12 +106,6 @@ func (r *Rule) judge(p *pool.Principal) missing {
 
 // open reports whether every form of every path matches a public pattern.
 func (r *Rule) open(paths ...string) bool {
-	if r.Mode == Public {
-		return true
-	}
-	if len(r.Public) == 0 {
-		return false
-	}
 	for _, p := range paths {
 		forms := pathForms(p)
 		if forms == nil {

@@ -161,18 +161,10 @@ func validTx(id string) bool {
 
 // dropOldest makes room for one more transaction; ids begin with their time.
 func dropOldest(w http.ResponseWriter, r *http.Request, s *site) {
-	before, after, _ := strings.Cut(s.cookies.Name(mux.CookieTx+"*"), "*")
-	var ids []string
-	for _, c := range r.Cookies() {
-		if id, ok := strings.CutPrefix(c.Name, before); ok {
-			if id, ok = strings.CutSuffix(id, after); ok && validTx(id) {
-				ids = append(ids, id)
-			}
-		}
-	}
+	ids := s.cookies.Kinds(r, mux.CookieTx)
 	slices.Sort(ids)
 	for len(ids) >= maxTx {
-		s.cookies.Clear(w, mux.CookieTx+ids[0])
+		s.cookies.Clear(w, ids[0])
 		ids = ids[1:]
 	}
 }

@@ -13,6 +13,15 @@ import (
 type Cookies struct {
 	Origin string // of the site that sets them
 	Pool   string // pool id
+
+	head, tail string // what stands around the kind in a name, if it was computed before
+}
+
+// Prepared returns the same cookies with their names computed, for those who
+// read them on every request.
+func (c Cookies) Prepared() Cookies {
+	c.head, c.tail = c.around()
+	return c
 }
 
 // Kinds of cookies.
@@ -32,16 +41,21 @@ var ours = regexp.MustCompile(`^(?:__Host-)?gh-(?:sso|site|pre|dev|tx-[0-9A-Za-z
 // Name returns __Host-gh-<kind>-<hash of origin and pool>; on a plain-HTTP
 // loopback origin the prefix __Host- is dropped.
 func (c Cookies) Name(kind string) string {
-	name := "gh-" + kind + "-" + c.hash()
-	if PlainLoopback(c.Origin) {
-		return name
-	}
-	return hostPrefix + name
+	head, tail := c.around()
+	return head + kind + tail
 }
 
-func (c Cookies) hash() string {
+// around is what stands before and after the kind in a name.
+func (c Cookies) around() (head, tail string) {
+	if c.tail != "" {
+		return c.head, c.tail
+	}
 	sum := sha256.Sum256([]byte(c.Origin + "\x00" + c.Pool))
-	return hex.EncodeToString(sum[:8])
+	head, tail = hostPrefix+"gh-", "-"+hex.EncodeToString(sum[:8])
+	if PlainLoopback(c.Origin) {
+		head = "gh-"
+	}
+	return head, tail
 }
 
 // Set writes a cookie: HttpOnly, Secure (but on plain-HTTP loopback),
@@ -76,6 +90,9 @@ func (c Cookies) write(w http.ResponseWriter, kind, value string, maxAge int) {
 
 // Get returns the value of a cookie, empty if there is none or more than one.
 func (c Cookies) Get(r *http.Request, kind string) string {
+	if len(r.Header["Cookie"]) == 0 {
+		return ""
+	}
 	name, value, found := c.Name(kind), "", 0
 	for _, line := range r.Header["Cookie"] {
 		for pair := range strings.SplitSeq(line, ";") {
@@ -94,7 +111,7 @@ func (c Cookies) Get(r *http.Request, kind string) string {
 // Kinds returns the kinds of this origin's and pool's cookies that the request carries and
 // that begin with prefix, such as CookieTx; each once, in the order of the header.
 func (c Cookies) Kinds(r *http.Request, prefix string) []string {
-	head, tail := strings.TrimSuffix(c.Name(""), "-"+c.hash()), "-"+c.hash()
+	head, tail := c.around()
 	var kinds []string
 	seen := map[string]bool{}
 	for _, line := range r.Header["Cookie"] {

@@ -22,13 +22,16 @@ const (
 	clientID     = "bench"
 	clientSecret = "a-secret-for-the-bench-alone"
 	scope        = "orders.read"
+	// assertionSize is about that of a real one, in bytes.
+	assertionSize = 480
 )
 
 // server is one Caddy process with a bare and a gated site to one upstream.
 type server struct {
 	command            *exec.Cmd
-	login, bare, gated string // host:port
-	admin              string
+	admin, login       string // host:port
+	bare, gated        string
+	nameless, headered string // the gate without identity headers; no gate, but headers as large as the gate's
 	log                string
 }
 
@@ -41,7 +44,10 @@ func start(b *testing.B) *server {
 		_, _ = io.WriteString(w, strings.Repeat("x", 64))
 	}))
 	b.Cleanup(upstream.Close)
-	s := &server{login: freeAddress(b), bare: freeAddress(b), gated: freeAddress(b), admin: freeAddress(b), log: filepath.Join(dir, "log")}
+	s := &server{log: filepath.Join(dir, "log")}
+	for _, address := range []*string{&s.admin, &s.login, &s.bare, &s.gated, &s.nameless, &s.headered} {
+		*address = freeAddress(b)
+	}
 	config := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(config, []byte(s.caddyfile(strings.TrimPrefix(upstream.URL, "http://"))), 0o600); err != nil {
 		b.Fatal(err)
@@ -61,36 +67,52 @@ func start(b *testing.B) *server {
 	return s
 }
 
-// caddyfile is the configuration: everything but the gate is the same for both sites.
+// caddyfile is the configuration: all sites have one upstream and differ in the gate alone.
 func (s *server) caddyfile(upstream string) string {
-	return fmt.Sprintf(`{
-	admin %s
+	return strings.NewReplacer(
+		"ADMIN", s.admin, "LOGIN", s.login, "BARE", s.bare, "GATED", s.gated, "NAMELESS", s.nameless, "HEADERED", s.headered,
+		"UPSTREAM", upstream, "SCOPE", scope, "CLIENT", clientID, "SECRET", clientSecret, "LONG", strings.Repeat("a", assertionSize),
+	).Replace(`{
+	admin ADMIN
 	auto_https off
 	log {
 		level WARN
 	}
 	gatehouse {
 		store memory
-		resource http://%[4]s %[6]s {
+		resource http://GATED SCOPE {
 			signing_alg RS256
 		}
-		client %[7]s {
-			secret %[8]s
-			grant client_credentials %[6]s
+		client CLIENT {
+			secret SECRET
+			grant client_credentials SCOPE
 		}
 	}
 }
-http://%[2]s {
+http://LOGIN {
 	gatehouse_login
 }
-http://%[3]s {
-	reverse_proxy %[5]s
+http://BARE {
+	reverse_proxy UPSTREAM
 }
-http://%[4]s {
-	gatehouse_require scope:%[6]s
-	reverse_proxy %[5]s
+http://GATED {
+	gatehouse_require scope:SCOPE
+	reverse_proxy UPSTREAM
 }
-`, s.admin, s.login, s.bare, s.gated, upstream, scope, clientID, clientSecret)
+http://NAMELESS {
+	gatehouse_require scope:SCOPE {
+		resource http://GATED
+		headers none
+	}
+	reverse_proxy UPSTREAM
+}
+http://HEADERED {
+	request_header X-Auth-Client CLIENT
+	request_header X-Auth-Scopes SCOPE
+	request_header X-Auth-Assertion LONG
+	reverse_proxy UPSTREAM
+}
+`)
 }
 
 // binary returns the path of Caddy with Gatehouse.
@@ -98,9 +120,8 @@ func binary(b *testing.B, dir string) string {
 	if path := os.Getenv("GATEHOUSE_BINARY"); path != "" {
 		return path
 	}
-	path := filepath.Join(dir, "caddy")
-	build := exec.Command("go", "build", "-trimpath", "-o", path, "github.com/gatehouse-auth/gatehouse/xcaddy")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	path := filepath.Join(dir, "binary")
+	build := exec.Command("go", "build", "-o", path, "github.com/gatehouse-auth/gatehouse/xcaddy")
 	if out, err := build.CombinedOutput(); err != nil {
 		b.Fatalf("build: %v\n%s", err, out)
 	}
