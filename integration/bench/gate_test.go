@@ -72,6 +72,39 @@ func BenchmarkGate(b *testing.B) {
 	}
 }
 
+// BenchmarkParts tells where the gate's time goes: the same measure for the
+// gate without identity headers, and for bare proxying with headers as large
+// as the gate's, which the proxy and the upstream have to carry.
+func BenchmarkParts(b *testing.B) {
+	s := start(b)
+	token := s.token(b)
+	names := []string{"bare", "gate", "gate, headers none", "bare, with such headers"}
+	var loads []*load
+	for _, address := range []string{s.bare, s.gated, s.nameless, s.headered} {
+		l := newLoad(b, s, address, token)
+		l.run(b, *length)
+		loads = append(loads, l)
+	}
+	b.ResetTimer()
+	rates, cpus := make([][]float64, len(loads)), make([][]float64, len(loads))
+	for round := range *rounds {
+		figures := make([]figure, len(loads))
+		for i := range loads {
+			turn := (i + round) % len(loads)
+			figures[turn] = loads[turn].run(b, *length)
+		}
+		for i, f := range figures {
+			rates[i] = append(rates[i], f.rate/figures[0].rate)
+			cpus[i] = append(cpus[i], f.cpu/figures[0].cpu)
+		}
+	}
+	b.StopTimer()
+	for i, l := range loads {
+		fmt.Printf("%-24s req/s %.3f, CPU per request %.2f of bare's; %.0f allocations\n", names[i], median(rates[i]), median(cpus[i]), l.allocations(b))
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
 // refused checks that the gate is there: without a token it lets nobody in.
 func refused(b *testing.B, address string) {
 	r, err := http.Get("http://" + address + "/orders")
@@ -107,6 +140,38 @@ func (s *server) profile(b *testing.B, gated *load) {
 	if err := <-done; err != nil {
 		b.Error(err)
 	}
+}
+
+// allocations is how many the server makes for one request.
+func (l *load) allocations(b *testing.B) float64 {
+	before := l.server.mallocs(b)
+	n := 0
+	for begin := time.Now(); time.Since(begin) < *length; n++ {
+		if err := l.conns[0].ask(l.request); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return float64(l.server.mallocs(b)-before) / float64(n)
+}
+
+// mallocs reads the server's count of allocations.
+func (s *server) mallocs(b *testing.B) int {
+	r, err := http.Get("http://" + s.admin + "/debug/pprof/allocs?debug=1")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := bytes.Cut(text, []byte("# Mallocs = "))
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	n, err := strconv.Atoi(string(line))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
 }
 
 // figure is what one site did in one round.
