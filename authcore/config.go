@@ -48,6 +48,7 @@ type PoolConfig struct {
 	Clients        []ClientConfig
 	Login          LoginConfig
 	Sites          []SiteConfig
+	Where          string // file:line, for errors
 }
 
 // LoginConfig is where a pool's login lives.
@@ -69,6 +70,7 @@ type ResourceConfig struct {
 	Scopes     []string
 	TokenTTL   time.Duration
 	SigningAlg string
+	Where      string // file:line, for errors
 }
 
 // ClientConfig registers an application.

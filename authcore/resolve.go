@@ -78,7 +78,7 @@ func resolve(c PoolConfig, id repo.Identity) (*pool.Pool, error) {
 	if p.Brand == "" {
 		p.Brand = brandOf(c)
 	}
-	r := resolver{pool: p}
+	r := resolver{pool: p, place: c.Where}
 	for _, g := range append([]string{pool.OperatorsGroup}, c.Groups...) {
 		p.Groups[g] = &pool.Group{Name: g}
 	}
@@ -108,11 +108,12 @@ func brandOf(c PoolConfig) string {
 // resolver fills a pool and collects what is wrong.
 type resolver struct {
 	pool     *pool.Pool
+	place    string // of the pool, for problems that have none of their own
 	problems []error
 }
 
 func (r *resolver) fail(place, format string, args ...any) {
-	r.problems = append(r.problems, fmt.Errorf("%spool %s: %w", where(place), r.pool.Name, fmt.Errorf(format, args...)))
+	r.problems = append(r.problems, fmt.Errorf("%spool %s: %w", where(cmp.Or(place, r.place)), r.pool.Name, fmt.Errorf(format, args...)))
 }
 
 // validate has the pool judge itself; clients are judged one by one, so that
@@ -139,7 +140,7 @@ func (r *resolver) validate(clients []ClientConfig) {
 // resource declares an API and its scopes.
 func (r *resolver) resource(c ResourceConfig) {
 	if r.pool.Resources[c.ID] != nil {
-		r.fail("", "resource %s is declared twice", c.ID)
+		r.fail(c.Where, "resource %s is declared twice", c.ID)
 	}
 	r.pool.Resources[c.ID] = &pool.Resource{ID: c.ID, Scopes: slices.Clone(c.Scopes), TokenTTL: c.TokenTTL, Alg: jose.Alg(c.SigningAlg)}
 }
