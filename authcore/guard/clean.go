@@ -12,13 +12,15 @@ type credentials struct {
 	bearer string // token of a Bearer authorization
 	bad    bool   // an Authorization header that cannot be judged
 	cookie string // site session id
+
+	cookies []string // the Cookie header as it came, for what is ours in it
 }
 
 // readCredentials reads the Authorization header and the site's cookie. Two
 // Authorization headers, or a Bearer that is not one token, are bad: there is
 // no falling back to a cookie after a bad bearer.
 func readCredentials(r *http.Request, s *site) credentials {
-	c := credentials{cookie: s.cookies.Get(r, mux.CookieSite)}
+	c := credentials{cookie: s.cookies.Get(r, mux.CookieSite), cookies: r.Header["Cookie"]}
 	auth := r.Header["Authorization"]
 	if len(auth) == 0 {
 		return c

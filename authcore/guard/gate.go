@@ -46,13 +46,14 @@ func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
 		r = r.WithContext(context.WithValue(r.Context(), passedKey{}, seen))
 	}
 	public := g.rule.Mode == Public || len(g.rule.Public) > 0 && g.rule.open(rawPath(client.OrigURI), r.URL.EscapedPath())
-	if seen.entry == nil {
-		e, err := g.identify(r, s, seen.creds)
-		if err != nil && !public {
+	e, err := g.who(r, s, seen)
+	if err != nil {
+		stripIdentity(r.Header) // an earlier line may have named the caller
+		if !public {
 			return g.refuse(w, r, s, seen.creds, client, err)
 		}
-		seen.entry = e
 	}
+	seen.entry = e
 	if !public {
 		if err := g.admit(r, s, seen); err != nil {
 			stripIdentity(r.Header)
@@ -64,6 +65,22 @@ func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
 
 // errAnonymous means that a request carries no credential this gate takes.
 var errAnonymous = errors.New("guard: no credential")
+
+// who finds out who a request is. What an earlier line found out holds if the
+// credential is good for this line's resource as well.
+func (g *Gate) who(r *http.Request, s *site, seen *passed) (*entry, error) {
+	switch e := seen.entry; {
+	case e == nil:
+		return g.identify(r, s, seen.creds)
+	case e.access != nil:
+		if err := audience(e.access, s); err != nil {
+			return nil, err
+		}
+		return e, nil
+	default:
+		return e, nil
+	}
+}
 
 // identify finds out who a request is, from the one credential that counts.
 func (g *Gate) identify(r *http.Request, s *site, c credentials) (*entry, error) {
@@ -142,7 +159,7 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, s *site, c credent
 	switch {
 	case errors.Is(err, errAnonymous):
 		if !g.rule.API && navigation(r) {
-			return g.guard.signIn(w, r, s, client.OrigURI)
+			return g.guard.signIn(w, r, s, c, client.OrigURI)
 		}
 		return g.challenge(s, err)
 	case errors.Is(err, fault.InvalidToken):

@@ -95,13 +95,14 @@ func (g *Guard) session(ctx context.Context, s *site, id string) (*entry, error)
 	if !ok || !g.fresh(s.Pool.ID, e) {
 		seen := g.tokens.Revocations().Latest()
 		live, err := g.sessions.FindSite(ctx, s.Pool, s.Client.ID, id)
-		if err != nil {
+		switch {
+		case err == nil:
+		case errors.Is(err, fault.NotFound) || !g.outlives(s.Pool.ID, e):
 			g.cache.drop(d)
-			if errors.Is(err, fault.NotFound) || !g.outlives(s.Pool.ID, e) {
-				return nil, err
-			}
+			return nil, err
+		default:
 			// The store is down: a session that is known and not known to
-			// have ended goes on until its own end.
+			// have ended or changed goes on until its own end.
 			return e, nil
 		}
 		e = &entry{live: live, loaded: g.now(), principal: person(s.Pool, live), seen: seen}
@@ -124,13 +125,15 @@ func (g *Guard) touch(ctx context.Context, s *site, d digest, e *entry) {
 
 // fresh reports whether a cached session can be believed without I/O.
 func (g *Guard) fresh(id pool.ID, e *entry) bool {
-	return g.stands(id, e) && g.now().Sub(e.loaded) < sessionFresh &&
-		g.tokens.Revocations().Changed(id, e.live.User.Sub) <= e.seen
+	return g.now().Sub(e.loaded) < sessionFresh && g.outlives(id, e)
 }
 
 // outlives reports whether a cached session may go on while the store cannot
-// be asked.
-func (g *Guard) outlives(id pool.ID, e *entry) bool { return e != nil && g.stands(id, e) }
+// be asked: nothing in memory says that it has ended, or that its user is not
+// what it was.
+func (g *Guard) outlives(id pool.ID, e *entry) bool {
+	return e != nil && g.stands(id, e) && g.tokens.Revocations().Changed(id, e.live.User.Sub) <= e.seen
+}
 
 // stands reports whether nothing in memory says that a session has ended.
 func (g *Guard) stands(id pool.ID, e *entry) bool {

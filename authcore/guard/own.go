@@ -110,11 +110,19 @@ func meBody(p *pool.Principal) map[string]any {
 	return body
 }
 
+// meant reports whether a person asked to sign out at the site itself: by a
+// form or script of its pages, or by a link that was followed. An image is not
+// a link.
+func meant(r *http.Request, s *site) bool {
+	own := r.Header.Get("Sec-Fetch-Site") == "same-origin" || r.Header.Get("Origin") == s.Origin
+	return own && (r.Method == http.MethodPost || navigation(r))
+}
+
 // logout ends the site session and goes on at the login host's. Another site
 // cannot make a browser do it: without a same-origin proof the login host asks.
 func (g *Guard) logout(w http.ResponseWriter, r *http.Request, s *site, c credentials) error {
 	to := s.Login + "/logout"
-	if own := r.Header.Get("Sec-Fetch-Site"); c.cookie == "" || own != "same-origin" && r.Header.Get("Origin") != s.Origin {
+	if c.cookie == "" || !meant(r, s) {
 		mux.Redirect(w, r, to)
 		return nil
 	}

@@ -34,7 +34,7 @@ type transaction struct {
 }
 
 // signIn begins an authorization code flow with PKCE as the site's own client.
-func (g *Guard) signIn(w http.ResponseWriter, r *http.Request, s *site, returnTo string) error {
+func (g *Guard) signIn(w http.ResponseWriter, r *http.Request, s *site, c credentials, returnTo string) error {
 	tx := transaction{Verifier: secret.Token(32), Return: localPath(returnTo), At: g.now()}
 	id := strconv.FormatInt(tx.At.UnixMilli(), 36) + "." + secret.Token(12)
 	id = strings.ReplaceAll(id, ".", "_")
@@ -42,7 +42,7 @@ func (g *Guard) signIn(w http.ResponseWriter, r *http.Request, s *site, returnTo
 	if err != nil {
 		return unavailable(err)
 	}
-	dropOldest(w, r, s)
+	dropOldest(w, c, s)
 	s.cookies.Set(w, mux.CookieTx+id, sealed, txLife)
 	challenge := sha256.Sum256([]byte(tx.Verifier))
 	q := url.Values{
@@ -160,8 +160,9 @@ func validTx(id string) bool {
 }
 
 // dropOldest makes room for one more transaction; ids begin with their time.
-func dropOldest(w http.ResponseWriter, r *http.Request, s *site) {
-	ids := s.cookies.Kinds(r, mux.CookieTx)
+// The request itself has been cleaned of our cookies by now.
+func dropOldest(w http.ResponseWriter, c credentials, s *site) {
+	ids := s.cookies.Kinds(&http.Request{Header: http.Header{"Cookie": c.cookies}}, mux.CookieTx)
 	slices.Sort(ids)
 	for len(ids) >= maxTx {
 		s.cookies.Clear(w, ids[0])

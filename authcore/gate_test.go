@@ -1,0 +1,131 @@
+package authcore_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/guard"
+	"github.com/gatehouse-auth/gatehouse/authcore/secret"
+	"github.com/gatehouse-auth/gatehouse/store"
+	"github.com/gatehouse-auth/gatehouse/store/memstore"
+)
+
+func TestSignInsUnderWayAreBounded(t *testing.T) {
+	w := newWorld(t)
+	w.firstUser("ann@example.com")
+	b := w.browser()
+	for i := range 9 {
+		b.get(appOrigin + "/" + strconv.Itoa(i))
+		w.clock.add(time.Second)
+	}
+	last := *b
+	b.url.Host = "app.localhost"
+	var kept int
+	for _, c := range b.jar.Cookies(b.url) {
+		if strings.HasPrefix(c.Name, "gh-tx-") {
+			kept++
+		}
+	}
+	if kept != 5 {
+		t.Errorf("%d sign-ins are under way in one browser", kept)
+	}
+	last.url.Host = "login.localhost"
+	last.submit(map[string]string{"identifier": "ann@example.com", "password": password})
+	if last.url.Path != "/8" || last.body != "upstream" {
+		t.Errorf("the youngest sign-in: %d at %s", last.status, last.url)
+	}
+}
+
+// brittle is a store that can be made to answer nothing.
+type brittle struct {
+	*memstore.Store
+	down atomic.Bool
+}
+
+func (s *brittle) Get(ctx context.Context, keys ...store.Key) ([]store.Entry, error) {
+	if s.down.Load() {
+		return nil, errors.New("the disk is gone")
+	}
+	return s.Store.Get(ctx, keys...)
+}
+
+func TestAKnownSessionOutlivesTheStore(t *testing.T) {
+	w := &world{t: t, clock: &clock{t: time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)}, handlers: map[string]http.Handler{}}
+	st := &brittle{Store: memstore.New(memstore.Options{Now: w.clock.now})}
+	var err error
+	w.state, err = authcore.Open(context.Background(), authcore.StateConfig{Directory: st, Keys: secret.NewKeys(), Now: w.clock.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		w.engine.Close()
+		if err := w.state.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	w.configure(config())
+	b := w.firstUser("ann@example.com")
+	if b.get(appOrigin + "/"); b.body != "upstream" {
+		t.Fatalf("%d at %s", b.status, b.url)
+	}
+	st.down.Store(true)
+	w.clock.add(time.Minute) // past what is believed without a look at the store
+	for i := range 3 {
+		if b.get(appOrigin + "/"); b.body != "upstream" {
+			t.Errorf("request %d: %d %s", i, b.status, b.body)
+		}
+	}
+	w.clock.add(13 * time.Hour) // past the idle life
+	if b.get(appOrigin + "/"); b.status != http.StatusServiceUnavailable || w.reached != nil {
+		t.Errorf("a session that has run out: %d", b.status)
+	}
+}
+
+func TestEachLineWantsItsOwnResource(t *testing.T) {
+	w := newWorld(t)
+	c := config()
+	c.Pools[0].Resources = append(c.Pools[0].Resources, authcore.ResourceConfig{ID: apiOrigin + "/admin", Scopes: []string{"admin.read"}})
+	w.configure(c)
+	w.gate(apiOrigin, guard.Rule{Mode: guard.Require}, guard.Rule{Mode: guard.Require, Resource: apiOrigin + "/admin"})
+	if res := w.call("GET", apiOrigin+"/", w.machine("orders.read")); res.StatusCode != http.StatusUnauthorized || w.reached != nil ||
+		!strings.Contains(res.Header.Get("WWW-Authenticate"), `error="invalid_token"`) {
+		t.Errorf("a token of another resource: %d %v", res.StatusCode, res.Header)
+	}
+	w.gate(apiOrigin, guard.Rule{Mode: guard.Public, Resource: apiOrigin + "/admin"}, guard.Rule{Mode: guard.Require})
+	if res := w.call("GET", apiOrigin+"/", w.machine("orders.read")); res.StatusCode != http.StatusOK || w.reached.Header.Get("X-Auth-Client") != "batch" {
+		t.Errorf("the right token behind a public line: %d", res.StatusCode)
+	}
+}
+
+func TestAnImageSignsNobodyOut(t *testing.T) {
+	w := newWorld(t)
+	b := w.firstUser("ann@example.com")
+	b.get(appOrigin + "/")
+	r, err := http.NewRequest(http.MethodGet, appOrigin+"/_auth/logout", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	r.Header.Set("Sec-Fetch-Mode", "no-cors")
+	r.Header.Set("Sec-Fetch-Dest", "image")
+	for _, c := range b.jar.Cookies(b.url) {
+		r.AddCookie(c)
+	}
+	res, err := w.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(res.Header.Get("Location"), "ticket") || len(res.Cookies()) > 0 {
+		t.Errorf("%d %v", res.StatusCode, res.Header)
+	}
+	if b.get(appOrigin + "/"); b.body != "upstream" {
+		t.Errorf("an image ended the session: %d at %s", b.status, b.url)
+	}
+}
