@@ -1,20 +1,27 @@
 package harness
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/net/html"
+	"golang.org/x/net/publicsuffix"
 )
 
-// Browser behaves as a browser does towards servers: cookies, redirects as
-// navigations, forms with the headers that Chromium sends.
+// Browser behaves as Chromium does towards servers: cookies that know no ports,
+// redirects as navigations, forms with Origin and Sec-Fetch-*, and *.localhost
+// on the loopback. It holds every cookie to be SameSite=Lax: a form of another
+// site carries none.
 type Browser struct {
 	URL    *url.URL // where the last answer came from
 	Status int
@@ -30,16 +37,25 @@ type Browser struct {
 // NewBrowser returns a browser without cookies.
 func NewBrowser(t testing.TB) *Browser {
 	t.Helper()
-	jar, err := cookiejar.New(nil)
+	jar, err := cookiejar.New(&cookiejar.Options{PublicSuffixList: publicsuffix.List})
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := &http.Transport{}
+	transport := &http.Transport{DialContext: dialLocalhost}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &Browser{t: t, jar: jar, client: &http.Client{
 		Transport: transport, Timeout: 30 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// dialLocalhost finds *.localhost on the loopback, whatever the resolver says.
+func dialLocalhost(ctx context.Context, network, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err == nil && strings.HasSuffix(host, ".localhost") {
+		address = net.JoinHostPort("127.0.0.1", port)
+	}
+	return new(net.Dialer).DialContext(ctx, network, address)
 }
 
 // Cookies returns what the browser would send to an address.
@@ -69,67 +85,108 @@ func (b *Browser) Get(target string) {
 }
 
 // Navigate goes to an address and follows redirects until a page, or until an
-// address at which nothing listens (an application's own redirect URI).
+// address at port 1, where nothing listens: an application's own redirect URI.
+// GET is as if typed into the address bar, POST is a form of the page shown.
 func (b *Browser) Navigate(method, target string, form url.Values) error {
-	site := "none"
-	if method == http.MethodPost {
-		site = "same-origin"
+	from := b.URL
+	switch {
+	case method == http.MethodGet:
+		from = nil
+	case from == nil: // a form without a page: the target's own
+		u, err := url.Parse(target)
+		if err != nil {
+			return err
+		}
+		from = u
 	}
+	site := "none"
 	b.Hops = nil
 	for range 20 {
 		u, err := url.Parse(target)
 		if err != nil {
 			return err
 		}
-		b.URL = u
-		b.Hops = append(b.Hops, target)
-		r, err := http.NewRequest(method, target, strings.NewReader(form.Encode()))
-		if err != nil {
-			return err
-		}
-		r.Header.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
-		r.Header.Set("Sec-Fetch-Mode", "navigate")
-		r.Header.Set("Sec-Fetch-Dest", "document")
-		r.Header.Set("Sec-Fetch-User", "?1")
-		r.Header.Set("Sec-Fetch-Site", site)
-		r.Header.Set("Upgrade-Insecure-Requests", "1")
-		if method == http.MethodPost {
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			r.Header.Set("Origin", u.Scheme+"://"+u.Host)
-		}
-		for _, c := range b.jar.Cookies(u) {
-			r.AddCookie(c)
-		}
-		res, err := b.client.Do(r)
-		if err != nil {
-			return err
-		}
-		body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-		_ = res.Body.Close()
-		if err != nil {
-			return err
-		}
-		b.jar.SetCookies(u, res.Cookies())
-		b.Status, b.Header, b.Body = res.StatusCode, res.Header, string(body)
-		location := res.Header.Get("Location")
-		if location == "" {
+		b.URL, b.Hops = u, append(b.Hops, target)
+		if u.Port() == "1" {
 			return nil
+		}
+		if from != nil {
+			site = farther(site, relation(from, u))
+		}
+		location, err := b.step(method, u, from, site, form)
+		if err != nil || location == "" {
+			return err
 		}
 		next, err := u.Parse(location)
 		if err != nil {
 			return err
 		}
-		if next.Host != u.Host && site != "none" {
-			site = "same-site"
-		}
-		if next.Port() == "1" { // the tests' applications: nobody listens there
-			b.URL = next
-			b.Hops = append(b.Hops, next.String())
-			return nil
-		}
 		method, target, form = http.MethodGet, next.String(), nil
 	}
 	return fmt.Errorf("a redirect loop: %s", strings.Join(b.Hops, "\n"))
+}
+
+// step sends one request of a navigation and returns where its answer leads.
+func (b *Browser) step(method string, u, from *url.URL, site string, form url.Values) (location string, err error) {
+	r, err := http.NewRequest(method, u.String(), strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", err
+	}
+	r.Header.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Dest", "document")
+	r.Header.Set("Sec-Fetch-User", "?1")
+	r.Header.Set("Sec-Fetch-Site", site)
+	r.Header.Set("Upgrade-Insecure-Requests", "1")
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Origin", from.Scheme+"://"+from.Host)
+	}
+	if method == http.MethodGet || site != "cross-site" {
+		for _, c := range b.jar.Cookies(u) {
+			r.AddCookie(c)
+		}
+	}
+	res, err := b.client.Do(r)
+	if err != nil {
+		return "", err
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err := errors.Join(err, res.Body.Close()); err != nil {
+		return "", err
+	}
+	b.jar.SetCookies(u, res.Cookies())
+	b.Status, b.Header, b.Body = res.StatusCode, res.Header, string(body)
+	if res.StatusCode/100 != 3 {
+		return "", nil
+	}
+	return res.Header.Get("Location"), nil
+}
+
+// relation is what Chromium says in Sec-Fetch-Site of a request from one
+// address to another: ports make an origin, but no site.
+func relation(from, to *url.URL) string {
+	if from.Scheme == to.Scheme && from.Host == to.Host {
+		return "same-origin"
+	}
+	if from.Scheme == to.Scheme && siteOf(from) == siteOf(to) {
+		return "same-site"
+	}
+	return "cross-site"
+}
+
+func siteOf(u *url.URL) string {
+	site, err := publicsuffix.EffectiveTLDPlusOne(u.Hostname())
+	if err != nil || net.ParseIP(u.Hostname()) != nil {
+		return u.Hostname()
+	}
+	return site
+}
+
+// farther keeps the farthest relation on a chain of redirects.
+func farther(a, b string) string {
+	order := []string{"none", "same-origin", "same-site", "cross-site"}
+	return order[max(slices.Index(order, a), slices.Index(order, b))]
 }
 
 // Form reads the page's form: where it goes, and its values as they stand.

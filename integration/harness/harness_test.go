@@ -21,7 +21,7 @@ func TestTheShortestWay(t *testing.T) {
 		t.Fatalf("%d at %s: %s", b.Status, b.URL, b.Body)
 	}
 	seen := up.Take()
-	if last := seen[len(seen)-1]; last.Header.Get("X-Auth-User") == "" || last.Header.Get("Cookie") != "" {
+	if last := seen[len(seen)-1]; last.Header.Get("X-Auth-User") == "" || last.Header.Get("Cookie") != "" || !strings.HasPrefix(last.Raw, "GET /hello HTTP/1.1\r\n") {
 		t.Errorf("%+v", last)
 	}
 	if out := s.CLI("user", "list", "--json"); !strings.Contains(out, "ann@example.com") {

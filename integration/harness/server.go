@@ -25,44 +25,6 @@ const (
 	stopTime  = 15 * time.Second
 )
 
-// Binary returns the path of Caddy with Gatehouse: GATEHOUSE_BINARY, or one
-// that is built from this tree once per test process.
-func Binary(t testing.TB) string {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("needs the built binary: not in -short")
-	}
-	path, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// build is run once; go's own cache makes it quick for the next process.
-var build = sync.OnceValues(func() (string, error) {
-	if path := os.Getenv("GATEHOUSE_BINARY"); path != "" {
-		return path, nil
-	}
-	dir := filepath.Join(os.TempDir(), "gatehouse-test-binary-"+strconv.Itoa(os.Getuid()))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	tmp, err := os.CreateTemp(dir, "caddy-*")
-	if err != nil {
-		return "", err
-	}
-	if err := tmp.Close(); err != nil {
-		return "", err
-	}
-	cmd := exec.Command("go", "build", "-o", tmp.Name(), "github.com/gatehouse-auth/gatehouse/xcaddy")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the binary: %w\n%s", err, out)
-	}
-	path := filepath.Join(dir, "caddy")
-	return path, os.Rename(tmp.Name(), path)
-})
-
 // Options says how a Server is started.
 type Options struct {
 	Dir   string            // data, configuration and log; empty: a new temporary one
