@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -46,10 +46,12 @@ type App struct {
 	gates  []*Gate
 	logins []*Login
 
-	mu     sync.Mutex
 	ready  chan struct{} // closed when Start has succeeded
-	shared *shared
 	engine *authcore.Engine
+	// shared stays after Cleanup: late requests of this configuration are
+	// served as long as another one keeps the state open.
+	shared *shared
+	held   atomic.Bool // a share of shared is ours to give back
 }
 
 // CaddyModule returns the module's information.
@@ -84,35 +86,32 @@ func (a *App) Start() error {
 	if err := a.place(); err != nil {
 		return err
 	}
-	s, err := acquire(a.storage(), a.log)
+	ctx, cancel := context.WithTimeout(a.ctx, time.Minute)
+	defer cancel()
+	s, err := acquire(ctx, a.storage(), a.log)
 	if err != nil {
 		return err
 	}
-	a.mu.Lock()
 	a.shared = s
-	a.mu.Unlock()
-	ctx, cancel := context.WithTimeout(a.ctx, time.Minute)
-	defer cancel()
-	engine, err := authcore.New(ctx, a.config, s.state)
-	if err != nil {
+	a.held.Store(true)
+	if a.engine, err = authcore.New(ctx, a.config, s.state); err != nil {
 		return fmt.Errorf("gatehouse: %w", err)
 	}
-	a.mu.Lock()
-	a.engine = engine
-	a.mu.Unlock()
 	for _, l := range a.logins {
-		if l.handler, err = engine.Login(l.Pool); err != nil && !l.elsewhere {
-			return fmt.Errorf("%s: %w", l.Where, err)
+		if l.at == "" {
+			continue // the pool's login is at another site
+		}
+		if l.handler, err = a.engine.Login(l.Pool); err != nil {
+			return at(l.Where, err)
 		}
 	}
 	for _, g := range a.gates {
-		g.engine = engine
-		if g.gate, err = engine.Gate(authcore.GateConfig{Pool: g.Pool, Rule: g.rule, Origins: g.origins}); err != nil {
-			return fmt.Errorf("%s: %w", g.Where, err)
+		if g.gate, err = a.engine.Gate(authcore.GateConfig{Pool: g.Pool, Rule: g.rule, Origins: g.origins}); err != nil {
+			return at(g.Where, err)
 		}
 	}
 	close(a.ready)
-	s.greet(ctx, engine)
+	s.greet(ctx, a.engine)
 	return nil
 }
 
@@ -122,21 +121,20 @@ func (a *App) Stop() error { return nil }
 
 // Cleanup releases what Start took; after a failed Start too.
 func (a *App) Cleanup() error {
-	a.mu.Lock()
-	engine, s := a.engine, a.shared
-	a.engine, a.shared = nil, nil
-	a.mu.Unlock()
-	if engine != nil {
-		engine.Close()
-	}
-	if s == nil {
+	if !a.held.CompareAndSwap(true, false) {
 		return nil
 	}
-	return s.release()
+	if a.engine != nil {
+		a.engine.Close()
+	}
+	return a.shared.release(a.log)
 }
 
-// errStarting is what a request sees that came before the app was ready.
-var errStarting = errors.New("gatehouse is still starting")
+// errStarting and errStopped are what requests see that came too early or too late.
+var (
+	errStarting = errors.New("gatehouse is still starting")
+	errStopped  = errors.New("gatehouse has stopped")
+)
 
 // enter waits until the app has started and takes a reference that keeps the
 // store open as long as the request lasts; leave gives it back.
@@ -150,20 +148,19 @@ func (a *App) enter(r *http.Request) (leave func(), err error) {
 		case <-a.ready:
 		case <-r.Context().Done():
 			return nil, caddyhttp.Error(http.StatusServiceUnavailable, r.Context().Err())
+		case <-a.ctx.Done(): // the start was refused
+			return nil, caddyhttp.Error(http.StatusServiceUnavailable, errStopped)
 		case <-timer.C:
 			return nil, caddyhttp.Error(http.StatusServiceUnavailable, errStarting)
 		}
 	}
-	a.mu.Lock()
-	s := a.shared
-	a.mu.Unlock()
-	if s == nil || !s.enter() {
-		return nil, caddyhttp.Error(http.StatusServiceUnavailable, errStarting)
+	if !a.shared.enter() {
+		return nil, caddyhttp.Error(http.StatusServiceUnavailable, errStopped)
 	}
-	return s.leave, nil
+	return a.shared.leave, nil
 }
 
-// app returns the running configuration's App, loading an empty one if the
+// appOf returns the running configuration's App, loading an empty one if the
 // configuration has none.
 func appOf(ctx caddy.Context) (*App, error) {
 	m, err := ctx.App("gatehouse")

@@ -9,6 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 )
 
 func init() {
@@ -34,14 +36,25 @@ func later() map[string]string {
 	}
 }
 
+// repeats lists the words that may stand more than once in a block: each adds
+// to what there is.
+func repeats() []string {
+	return []string{"pool", "group", "resource", "client", "secret", "redirect", "logout_redirect", "grant", "scopes", "scope", "resources", "public"}
+}
+
 // block reads the words of a block, each at most as often as it may stand.
 func block(d *caddyfile.Dispenser, words []word) error {
+	seen := map[string]int{}
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		name := d.Val()
 		i := slices.IndexFunc(words, func(w word) bool { return w.name == name })
 		if i < 0 {
 			return unknown(d, name, words)
 		}
+		if line, twice := seen[name]; twice && !slices.Contains(repeats(), name) {
+			return d.Errf("%s stands twice, before at line %d", name, line)
+		}
+		seen[name] = d.Line()
 		if err := words[i].parse(d); err != nil {
 			return err
 		}
@@ -63,11 +76,15 @@ func unknown(d *caddyfile.Dispenser, name string, words []word) error {
 
 // args reads the rest of a line: at least one argument.
 func args(d *caddyfile.Dispenser) ([]string, error) {
+	name := d.Val()
 	list := d.RemainingArgs()
 	if len(list) == 0 {
-		return nil, d.Errf("%s: an empty list; say which", d.Val())
+		return nil, d.Errf("%s: an empty list; say which", name)
 	}
 	for i, a := range list {
+		if a == "" {
+			return nil, d.Errf("%s: an empty argument", name)
+		}
 		if slices.Contains(list[:i], a) {
 			return nil, d.Errf("%s stands twice", a)
 		}
@@ -97,9 +114,6 @@ func none(d *caddyfile.Dispenser) error {
 // into returns a parser of one string argument.
 func into(target *string) func(*caddyfile.Dispenser) error {
 	return func(d *caddyfile.Dispenser) (err error) {
-		if *target != "" {
-			return d.Errf("%s stands twice", d.Val())
-		}
 		*target, err = one(d)
 		return err
 	}
@@ -192,22 +206,16 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	if app.Pools == nil {
 		app.Pools = map[string]*Pool{}
 	}
-	if app.Pools[defaultPool] != nil {
-		return nil, d.Errf("options outside a pool block are those of the pool %q: do not write `pool %s`", defaultPool, defaultPool)
-	}
 	app.Pools[defaultPool] = first
 	return httpcaddyfile.App{Name: "gatehouse", Value: caddyconfig.JSON(app, nil)}, nil
 }
 
 func (a *App) parseStore(d *caddyfile.Dispenser) error {
-	if a.Store != nil {
-		return d.Err("store stands twice")
-	}
 	list := d.RemainingArgs()
 	switch {
 	case len(list) == 1 && (list[0] == "memory" || list[0] == "sqlite"):
 		a.Store = &StoreConfig{Backend: list[0]}
-	case len(list) == 2 && list[0] == "sqlite":
+	case len(list) == 2 && list[0] == "sqlite" && list[1] != "":
 		a.Store = &StoreConfig{Backend: "sqlite", Path: list[1]}
 	case len(list) > 0 && list[0] == "redis":
 		return d.Err("store redis: this build has no Redis store: use `store sqlite`")
@@ -218,17 +226,16 @@ func (a *App) parseStore(d *caddyfile.Dispenser) error {
 }
 
 func (a *App) parseKey(d *caddyfile.Dispenser) error {
-	if a.EncryptionKey != nil {
-		return d.Err("encryption_key stands twice")
-	}
 	list := d.RemainingArgs()
 	switch {
-	case len(list) == 2 && list[0] == "file":
+	case len(list) == 2 && list[0] == "file" && list[1] != "":
 		a.EncryptionKey = &KeyConfig{File: list[1]}
-	case len(list) == 2 && list[0] == "env":
+	case len(list) == 2 && list[0] == "env" && list[1] != "":
 		a.EncryptionKey = &KeyConfig{Env: list[1]}
+	case len(list) > 0 && (list[0] == "vault" || list[0] == "aws_kms"):
+		return d.Errf("encryption_key %s: this build does not have it: use `encryption_key file <path>` or `env <name>`", list[0])
 	default:
-		return d.Err("write `encryption_key file <path>` or `encryption_key env <name>`: this build has no others")
+		return d.Err("write `encryption_key file <path>` or `encryption_key env <name>`")
 	}
 	return nil
 }
@@ -239,8 +246,13 @@ func (a *App) parsePool(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return err
 	}
-	if a.Pools[name] != nil {
-		return d.Errf("pool %s stands twice", name)
+	switch {
+	case name == defaultPool:
+		return d.Errf("options outside a pool block are those of the pool %q: do not write `pool %[1]s`", name)
+	case !pool.ValidName(name):
+		return d.Errf("pool %q: a name is of lower-case letters, digits, - and _", name)
+	case a.Pools[name] != nil:
+		return d.Errf("pool %s stands twice, before at %s", name, a.Pools[name].Where)
 	}
 	if a.Pools == nil {
 		a.Pools = map[string]*Pool{}
@@ -254,14 +266,47 @@ func (p *Pool) words() []word {
 	return []word{
 		{"issuer", into(&p.Issuer)},
 		{"brand", into(&p.Brand)},
-		{"sign_in", add(&p.SignIn)},
+		{"sign_in", p.parseSignIn},
 		{"password", p.parsePassword},
 		{"session", p.parseSession},
 		{"token", p.parseToken},
-		{"group", add(&p.Groups)},
+		{"group", p.parseGroup},
 		{"resource", p.parseResource},
 		{"client", p.parseClient},
 	}
+}
+
+func (p *Pool) parseSignIn(d *caddyfile.Dispenser) error {
+	list, err := args(d)
+	if err != nil {
+		return err
+	}
+	for _, factor := range list {
+		if err := knownFactor(factor); err != nil {
+			return d.WrapErr(err)
+		}
+	}
+	p.SignIn = list
+	return nil
+}
+
+func (p *Pool) parseGroup(d *caddyfile.Dispenser) error {
+	list, err := args(d)
+	if err != nil {
+		return err
+	}
+	for _, name := range list {
+		switch {
+		case name == "mfa":
+			return d.Err("group mfa: this build does not have second factors")
+		case !pool.ValidGroupName(name):
+			return d.Errf("group %q: a name has no space, comma or bar", name)
+		case slices.Contains(p.Groups, name):
+			return d.Errf("group %s stands twice", name)
+		}
+		p.Groups = append(p.Groups, name)
+	}
+	return nil
 }
 
 func (p *Pool) parsePassword(d *caddyfile.Dispenser) error {
@@ -309,26 +354,30 @@ func (p *Pool) parseResource(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return err
 	}
-	r.ID, r.Scopes = list[0], list[1:]
-	for _, other := range p.Resource {
+	r.ID = list[0]
+	if err := pool.ValidateResourceID(r.ID); err != nil {
+		return d.Errf("resource %q: %w", r.ID, err)
+	}
+	for _, other := range p.Resources {
 		if other.ID == r.ID {
 			return d.Errf("resource %s is declared already, at %s", r.ID, other.Where)
 		}
 	}
-	p.Resource = append(p.Resource, r)
+	p.Resources = append(p.Resources, r)
+	for _, name := range list[1:] {
+		if err := p.declare(r, name); err != nil {
+			return d.WrapErr(err)
+		}
+	}
 	return block(d, []word{
 		{"scope", func(d *caddyfile.Dispenser) error {
-			list, err := args(d)
-			if err != nil {
-				return err
+			list := d.RemainingArgs() // its text is for a consent page
+			if len(list) == 0 || len(list) > 2 {
+				return d.Errf("scope takes a name, and may take a text in quotation marks")
 			}
-			if slices.Contains(r.Scopes, list[0]) {
-				return d.Errf("scope %s stands twice", list[0])
+			if err := p.declare(r, list[0]); err != nil {
+				return d.WrapErr(err)
 			}
-			if len(list) > 2 {
-				return d.Errf("scope takes a name and a text in quotation marks")
-			}
-			r.Scopes = append(r.Scopes, list[0]) // its text is for the consent page
 			return nil
 		}},
 		{"token_ttl", duration(&r.TokenTTL)},
@@ -336,11 +385,28 @@ func (p *Pool) parseResource(d *caddyfile.Dispenser) error {
 	})
 }
 
+// declare gives a resource a scope that no resource of the pool has.
+func (p *Pool) declare(r *Resource, scope string) error {
+	if !pool.ValidScope(scope) || pool.IsOIDCScope(scope) {
+		return fmt.Errorf("scope %q: not a name that a resource may declare; write one such as orders.read", scope)
+	}
+	for _, other := range p.Resources {
+		if slices.Contains(other.Scopes, scope) {
+			return fmt.Errorf("scope %s is declared already, by %s at %s", scope, other.ID, other.Where)
+		}
+	}
+	r.Scopes = append(r.Scopes, scope)
+	return nil
+}
+
 func (p *Pool) parseClient(d *caddyfile.Dispenser) error {
 	c := &Client{Where: where(d)}
 	var err error
 	if c.ID, err = one(d); err != nil {
 		return err
+	}
+	if !pool.ValidClientID(pool.ClientID(c.ID)) {
+		return d.Errf("client %q: an id is 1 to 128 letters, digits, . _ ~ - and does not look like a UUID", c.ID)
 	}
 	for _, other := range p.Clients {
 		if other.ID == c.ID {
@@ -375,11 +441,6 @@ func (c *Client) parseSecret(d *caddyfile.Dispenser) error {
 	}
 	if c.Secrets = append(c.Secrets, list...); len(c.Secrets) > 2 {
 		return d.Errf("client %s: at most two secrets may live at once", c.ID)
-	}
-	for _, s := range list {
-		if !isPlaceholder(s) {
-			caddy.Log().Named("gatehouse").Warn("a client's secret stands in the Caddyfile, and so in the stored configuration: use {env.NAME} or {file./path}")
-		}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -32,10 +33,9 @@ type Login struct {
 	// Where is the place in the configuration, for errors.
 	Where string `json:"where,omitempty"`
 
-	app       *App
-	origins   []string
-	elsewhere bool // the pool's issuer is another of its login sites
-	handler   authcore.LoginHandler
+	app     *App
+	at      string // the origin at which it serves; empty: the pool's login is at another site
+	handler authcore.LoginHandler
 }
 
 // CaddyModule returns the module's information.
@@ -68,7 +68,7 @@ func (l *Login) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 	defer leave()
 	client := clientOf(r)
 	u, err := url.ParseRequestURI(client.OrigURI)
-	if l.elsewhere || err != nil || !l.handler.Matches(u.Path) {
+	if l.at != client.Origin || err != nil || !l.handler.Matches(u.Path) {
 		return next.ServeHTTP(w, r)
 	}
 	l.handler.ServeHTTP(w, r.WithContext(mux.WithClient(r.Context(), client)))
@@ -110,8 +110,8 @@ type Gate struct {
 	matchers caddyhttp.MatcherSets
 	rule     guard.Rule
 	origins  []string
+	handled  []string // those of them whose errors are handled by routes
 	gate     *guard.Gate
-	engine   *authcore.Engine
 }
 
 // CaddyModule returns the module's information.
@@ -151,41 +151,77 @@ func (g *Gate) Provision(ctx caddy.Context) (err error) {
 
 // ServeHTTP judges a request.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if len(g.matchers) > 0 {
-		match, err := g.matchers.AnyMatchWithError(r)
-		if err != nil {
-			return err // the matcher could not tell: nobody passes
-		}
-		if !match {
-			return next.ServeHTTP(w, r)
-		}
+	client := clientOf(r)
+	applies, err := g.applies(r, client.OrigURI)
+	if err != nil {
+		return err // the matcher could not tell: nobody passes
+	}
+	if !applies {
+		return next.ServeHTTP(w, r)
 	}
 	leave, err := g.app.enter(r)
 	if err != nil {
 		return refuseStart(w, err)
 	}
 	defer leave()
-	setPlaceholders(r, &pool.Principal{})
-	r = r.WithContext(mux.WithClient(r.Context(), clientOf(r)))
+	r = r.WithContext(mux.WithClient(r.Context(), client))
 	err = g.gate.Handle(w, r, func(w http.ResponseWriter, r *http.Request, who guard.Identity) error {
 		setPlaceholders(r, who.Principal)
 		return next.ServeHTTP(w, r)
 	})
 	var denial *guard.Denial
 	if errors.As(err, &denial) {
-		return g.deny(w, r, denial)
+		setPlaceholders(r, &pool.Principal{})
+		return g.deny(w, r, client.Origin, denial)
 	}
 	return err
 }
 
+// applies reports whether the line is for a request: if its matcher takes the
+// request as it is, or under another reading of its path, before rewrites or
+// after. A line tightens, so that in doubt it applies.
+func (g *Gate) applies(r *http.Request, origURI string) (bool, error) {
+	if len(g.matchers) == 0 {
+		return true, nil
+	}
+	if match, err := g.matchers.AnyMatchWithError(r); match || err != nil {
+		return match, err
+	}
+	original, err := url.ParseRequestURI(origURI)
+	if err != nil {
+		return true, nil
+	}
+	own := r.URL.EscapedPath()
+	for _, path := range []string{own, original.EscapedPath()} {
+		if path == own && plain(path) {
+			continue // read in one way only, and that was asked
+		}
+		forms := guard.PathForms(path)
+		if forms == nil {
+			return true, nil
+		}
+		for _, form := range forms {
+			reading := *r
+			reading.URL = &url.URL{Path: form, RawQuery: r.URL.RawQuery}
+			if match, err := g.matchers.AnyMatchWithError(&reading); match || err != nil {
+				return match, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// plain reports whether everybody reads a path in the same way.
+func plain(path string) bool {
+	return !strings.ContainsAny(path, `%\;`) && !strings.Contains(path, "//") && !strings.Contains(path, "/.")
+}
+
 // deny answers a refusal: a page for a person, unless the site handles errors
 // itself; else an error of Caddy's, whose headers are already set.
-func (g *Gate) deny(w http.ResponseWriter, r *http.Request, d *guard.Denial) error {
+func (g *Gate) deny(w http.ResponseWriter, r *http.Request, origin string, d *guard.Denial) error {
 	maps.Copy(w.Header(), d.Header)
-	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	handled := server != nil && server.Errors != nil && len(server.Errors.Routes) > 0
-	if d.Browser && !handled {
-		g.engine.DenialPage(w, r, g.Pool, d)
+	if d.Browser && !slices.Contains(g.handled, origin) {
+		g.app.engine.DenialPage(w, r, g.Pool, d)
 		return nil
 	}
 	return caddyhttp.Error(d.Status, d)
@@ -215,10 +251,10 @@ func clientOf(r *http.Request) mux.Client {
 		scheme = "https"
 	}
 	if trusted, _ := caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool); trusted {
-		if proto := r.Header.Get("X-Forwarded-Proto"); proto == "http" || proto == "https" {
+		if proto := only(r.Header, "X-Forwarded-Proto"); proto == "http" || proto == "https" {
 			scheme = proto
 		}
-		if forwarded := r.Header.Get("X-Forwarded-Host"); forwarded != "" {
+		if forwarded := only(r.Header, "X-Forwarded-Host"); forwarded != "" {
 			host = forwarded
 		}
 	}
@@ -227,6 +263,14 @@ func clientOf(r *http.Request) mux.Client {
 	}
 	c.Origin = origin(scheme, host)
 	return c
+}
+
+// only returns a header's value if it is the only one.
+func only(h http.Header, name string) string {
+	if list := h.Values(name); len(list) == 1 && !strings.Contains(list[0], ",") {
+		return strings.TrimSpace(list[0])
+	}
+	return ""
 }
 
 // Interface guards.

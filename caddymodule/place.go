@@ -3,15 +3,10 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 )
@@ -21,336 +16,200 @@ import (
 // app walks the provisioned servers when it starts and pairs each of our
 // handlers with the origins that lead to it.
 
-// place walks the http app and fills in where everything is.
+// oneSitePrefix is where the login's paths are in one-site mode.
+const oneSitePrefix = "/_auth"
+
+// place walks the http app and fills in where everything is. It says
+// everything that is wrong, joined.
 func (a *App) place() error {
 	for _, l := range a.logins {
-		l.origins, l.elsewhere = nil, false
+		l.at = ""
 	}
 	for _, g := range a.gates {
-		g.origins = nil
+		g.origins, g.handled = nil, nil
 	}
+	f := &finds{}
 	m, err := a.ctx.AppIfConfigured("http")
-	if err != nil {
-		if len(a.logins)+len(a.gates) == 0 {
-			return nil // no site at all
+	switch {
+	case err == nil:
+		route := 0
+		app := m.(*caddyhttp.App)
+		for _, name := range sortedKeys(app.Servers) {
+			route = f.walk(app, app.Servers[name], route)
 		}
+	case len(a.logins)+len(a.gates) > 0:
 		return fmt.Errorf("gatehouse: %w", err)
 	}
-	var problems []error
-	for _, name := range sortedKeys(m.(*caddyhttp.App).Servers) {
-		w := walker{app: m.(*caddyhttp.App), server: m.(*caddyhttp.App).Servers[name]}
-		problems = append(problems, w.walk()...)
-	}
-	problems = append(problems, a.settle()...)
-	return errors.Join(problems...)
-}
-
-// settle turns the origins that were found into the pools' configuration.
-func (a *App) settle() []error {
-	var problems []error
+	a.dropUnused()
+	f.judgeGates()
+	f.judgeOpen()
+	f.judgePools()
 	for i := range a.config.Pools {
-		p := &a.config.Pools[i]
-		p.Sites = nil
-		if err := a.settleLogin(p); err != nil {
-			problems = append(problems, err)
-		}
+		f.settle(a, &a.config.Pools[i])
 	}
 	for _, g := range a.gates {
-		if len(g.origins) == 0 {
-			problems = append(problems, fmt.Errorf("%s: no site leads to this gate by a host name: give the site an address such as app.example.com", g.Where))
+		if len(g.origins) == 0 && len(f.problems) == 0 {
+			f.problems = append(f.problems, at(g.Where, errors.New("no site leads to this gate: it stands inside a handler that Gatehouse does not know")))
+		}
+	}
+	return errors.Join(f.problems...)
+}
+
+// dropUnused forgets the pool "default" if nobody wrote or uses it: it exists
+// without being configured.
+func (a *App) dropUnused() {
+	used := slices.ContainsFunc(a.gates, func(g *Gate) bool { return g.Pool == defaultPool }) ||
+		slices.ContainsFunc(a.logins, func(l *Login) bool { return l.Pool == defaultPool })
+	if p := a.Pools[defaultPool]; used || p == nil || !p.empty() {
+		return
+	}
+	a.config.Pools = slices.DeleteFunc(a.config.Pools, func(p authcore.PoolConfig) bool { return p.Name == defaultPool })
+}
+
+// judgeGates refuses a gate whose site cannot be signed in to: the gate's own
+// paths, the callback among them, must come to some gate.
+func (f *finds) judgeGates() {
+	var reached []string // origins with a gate that requests for /_auth/* come to
+	for _, g := range f.gates {
+		if g.auth {
+			reached = appendNew(reached, g.origins)
+		}
+	}
+	for _, g := range f.gates {
+		if g.gate.rule.API || g.gate.Mode == "public" {
 			continue
 		}
-		p := a.poolConfig(g.Pool)
+		for _, o := range g.origins {
+			if !slices.Contains(reached, o) {
+				f.problems = append(f.problems, at(g.gate.Where, fmt.Errorf("nobody could sign in to %s: %s/* comes to no gate, since path matchers stand around them: put gatehouse_public, or another gatehouse_require, where the rest of the site is", o, oneSitePrefix)))
+				break
+			}
+		}
+	}
+}
+
+// judgeOpen refuses what would leave a site with a gate open.
+func (f *finds) judgeOpen() {
+	for _, open := range f.open {
+		i := slices.IndexFunc(f.gates, func(g gateFound) bool {
+			return g.route == open.route || slices.ContainsFunc(g.origins, func(o string) bool { return slices.Contains(open.origins, o) })
+		})
+		where := ""
+		switch {
+		case i >= 0:
+			where = f.gates[i].gate.Where
+		case !open.errors:
+			continue
+		}
+		site := "a site"
+		if len(open.origins) > 0 {
+			site = open.origins[0]
+		}
+		f.problems = append(f.problems, at(where, fmt.Errorf("%s on %s, which has a gate, can be reached without one: add gatehouse_require, or gatehouse_public to say that it is open", open.name, site)))
+	}
+}
+
+// judgePools refuses two pools on one origin.
+func (f *finds) judgePools() {
+	pools, places := map[string]string{}, map[string]string{}
+	claim := func(origins []string, name, where string) {
+		for _, o := range origins {
+			if other, ok := pools[o]; ok && other != name {
+				f.problems = append(f.problems, at(where, fmt.Errorf("%s belongs to the pool %s already, by %s: one origin has one pool", o, other, places[o])))
+				return
+			}
+			pools[o], places[o] = name, where
+		}
+	}
+	for _, l := range f.logins {
+		claim(append(l.origins, l.behind...), l.login.Pool, l.login.Where)
+	}
+	for _, g := range f.gates {
+		claim(g.origins, g.gate.Pool, g.gate.Where)
+	}
+}
+
+// settle turns what was found into one pool's configuration.
+func (f *finds) settle(a *App, p *authcore.PoolConfig) {
+	p.Sites = nil
+	if err := f.settleLogin(p); err != nil {
+		f.problems = append(f.problems, err)
+		return
+	}
+	for _, g := range f.gates {
+		if g.gate.Pool != p.Name {
+			continue
+		}
 		for _, o := range g.origins {
 			i := slices.IndexFunc(p.Sites, func(s authcore.SiteConfig) bool { return s.Origin == o })
 			switch {
 			case i < 0:
-				p.Sites = append(p.Sites, authcore.SiteConfig{Origin: o, Resource: g.Resource})
+				p.Sites = append(p.Sites, authcore.SiteConfig{Origin: o, Resource: g.gate.Resource})
 			case p.Sites[i].Resource == "":
-				p.Sites[i].Resource = g.Resource
+				p.Sites[i].Resource = g.gate.Resource
 			}
 		}
 		if p.Login.Origin == "" {
-			problems = append(problems, fmt.Errorf("%s: the pool %s has no login site: add `gatehouse_login` to a site of its own, or use `gatehouse` here", g.Where, g.Pool))
+			f.problems = append(f.problems, at(g.gate.Where, fmt.Errorf("the pool %s has no login site: add `gatehouse_login%s` to a site of its own, or use `gatehouse` here", p.Name, argument(p.Name))))
+			return
 		}
 	}
-	return problems
+	if p.Login.Origin == "" && p.Issuer == "" {
+		f.problems = append(f.problems, at(a.Pools[p.Name].Where, fmt.Errorf("the pool %s has no login site: add `gatehouse_login%s` or `gatehouse%[2]s` to a site", p.Name, argument(p.Name))))
+	}
 }
 
-// settleLogin finds the one origin that serves a pool's login.
-func (a *App) settleLogin(p *authcore.PoolConfig) error {
+// argument writes a pool's name as a directive's argument.
+func argument(name string) string {
+	if name == defaultPool {
+		return ""
+	}
+	return " " + name
+}
+
+// settleLogin finds the one origin that serves a pool's login: the only one,
+// or the one that the issuer names.
+func (f *finds) settleLogin(p *authcore.PoolConfig) error {
 	p.Login = authcore.LoginConfig{}
-	type login struct {
-		handler *Login
+	type candidate struct {
+		login *Login
 		authcore.LoginConfig
 	}
-	var all []login
-	for _, l := range a.logins {
-		if l.Pool != p.Name {
+	var all, behind []candidate
+	for _, l := range f.logins {
+		if l.login.Pool != p.Name {
 			continue
 		}
-		if len(l.origins) == 0 {
-			return fmt.Errorf("%s: no site leads to this login by a host name: give the site an address such as login.example.com", l.Where)
-		}
 		prefix := ""
-		if l.OneSite {
-			prefix = "/_auth"
+		if l.login.OneSite {
+			prefix = oneSitePrefix
 		}
 		for _, o := range l.origins {
-			all = append(all, login{l, authcore.LoginConfig{Origin: o, Prefix: prefix}})
+			all = append(all, candidate{l.login, authcore.LoginConfig{Origin: o, Prefix: prefix}})
+		}
+		for _, o := range l.behind {
+			behind = append(behind, candidate{l.login, authcore.LoginConfig{Origin: o, Prefix: prefix}})
 		}
 	}
 	if len(all) == 0 {
 		return nil
 	}
-	chosen := 0
-	if len(all) > 1 {
-		chosen = slices.IndexFunc(all, func(l login) bool { return p.Issuer == l.Origin+l.Prefix })
-	}
-	if chosen < 0 {
-		var names []string
-		for _, l := range all {
-			names = append(names, l.Origin+l.Prefix)
+	names := func() string {
+		var list []string
+		for _, c := range all {
+			list = append(list, c.Origin+c.Prefix)
 		}
-		return fmt.Errorf("%s: the pool %s has several login sites: choose one with `issuer` in the global options, one of %s", all[0].handler.Where, p.Name, strings.Join(names, ", "))
+		return strings.Join(list, ", ")
 	}
-	p.Login = all[chosen].LoginConfig
-	for _, l := range all {
-		l.handler.elsewhere = l.handler != all[chosen].handler
+	chosen := all[0]
+	switch i := slices.IndexFunc(append(all, behind...), func(c candidate) bool { return p.Issuer == c.Origin+c.Prefix }); {
+	case i >= 0:
+		chosen = append(all, behind...)[i]
+	case p.Issuer != "":
+		return at(all[0].login.Where, fmt.Errorf("the issuer of pool %s is %s, but its login is at %s", p.Name, p.Issuer, names()))
+	case len(all) > 1:
+		return at(all[0].login.Where, fmt.Errorf("the pool %s has several login sites: choose one with `issuer` in the global options, one of %s", p.Name, names()))
 	}
+	p.Login, chosen.login.at = chosen.LoginConfig, chosen.Origin
 	return nil
-}
-
-// walker walks one server.
-type walker struct {
-	app    *caddyhttp.App
-	server *caddyhttp.Server
-	site   *siteFound
-	depth  int
-}
-
-// siteFound is what one top-level route of a server, usually a site, holds.
-type siteFound struct {
-	gates    []*Gate
-	problems []error
-	open     []string // proxying handlers that nothing stands in front of
-}
-
-// maxDepth bounds nesting; named routes may invoke one another.
-const maxDepth = 32
-
-// walk looks at every site of the server and at its error routes.
-func (w *walker) walk() []error {
-	var problems []error
-	gated := map[string]bool{} // hosts with a gate
-	for _, r := range w.server.Routes {
-		w.site = &siteFound{}
-		w.chain(caddyhttp.RouteList{r}, nil, false)
-		problems = append(problems, w.site.judge()...)
-		if len(w.site.gates) > 0 {
-			for _, h := range hostsOf(r, nil) {
-				gated[h] = true
-			}
-		}
-	}
-	if w.server.Errors == nil {
-		return problems
-	}
-	for _, r := range w.server.Errors.Routes {
-		w.site = &siteFound{}
-		w.chain(caddyhttp.RouteList{r}, nil, false)
-		hosts := hostsOf(r, nil)
-		if len(gated) > 0 && (len(hosts) == 0 || slices.ContainsFunc(hosts, func(h string) bool { return gated[h] })) {
-			w.site.gates = append(w.site.gates, &Gate{}) // a denied request must not reach an upstream this way
-		}
-		problems = append(problems, w.site.judge()...)
-	}
-	return problems
-}
-
-// judge refuses what would leave a gated site open.
-func (s *siteFound) judge() []error {
-	problems := s.problems
-	if len(s.gates) == 0 {
-		return problems
-	}
-	for _, open := range s.open {
-		problems = append(problems, fmt.Errorf("%s on a site with a gate can be reached without one: add gatehouse_require, or gatehouse_public to say that it is open", open))
-	}
-	return problems
-}
-
-// chain walks routes in order and reports whether what follows them is gated.
-func (w *walker) chain(routes caddyhttp.RouteList, hosts []string, gated bool) bool {
-	if w.depth++; w.depth > maxDepth {
-		w.site.problems = append(w.site.problems, errors.New("gatehouse: routes are nested too deeply, or invoke one another"))
-		return gated
-	}
-	defer func() { w.depth-- }()
-	for _, r := range routes {
-		inner := hostsOf(r, hosts)
-		after := w.handlers(r.Handlers, inner, gated)
-		// What a route gates holds for the routes behind it only if every
-		// request takes it.
-		if len(r.MatcherSets) == 0 && r.Group == "" {
-			gated = after
-		}
-	}
-	return gated
-}
-
-// handlers walks the handlers of one route in order.
-func (w *walker) handlers(list []caddyhttp.MiddlewareHandler, hosts []string, gated bool) bool {
-	for _, h := range list {
-		switch h := h.(type) {
-		case *Gate:
-			gated = w.gate(h, hosts, gated)
-		case *Login:
-			h.origins = appendNew(h.origins, w.origins(hosts))
-		case *caddyhttp.Subroute:
-			after := w.chain(h.Routes, hosts, gated)
-			if h.Errors != nil {
-				w.chain(h.Errors.Routes, hosts, gated)
-			}
-			gated = after
-		case *caddyhttp.Invoke:
-			if r, ok := w.server.NamedRoutes[h.Name]; ok {
-				gated = w.chain(caddyhttp.RouteList{*r}, hosts, gated)
-			}
-		case *reverseproxy.Handler:
-			w.proxy("reverse_proxy", gated)
-			for _, response := range h.HandleResponse {
-				w.chain(response.Routes, hosts, gated)
-			}
-		case *intercept.Intercept:
-			for _, response := range h.HandleResponse {
-				w.chain(response.Routes, hosts, gated)
-			}
-		default:
-			if m, ok := h.(caddy.Module); ok && proxies(m.CaddyModule().ID) {
-				w.proxy(m.CaddyModule().ID.Name(), gated)
-			}
-		}
-	}
-	return gated
-}
-
-// proxies reports whether a handler that we do not know by type hands
-// requests to somebody else.
-func proxies(id caddy.ModuleID) bool {
-	name := id.Name()
-	return strings.Contains(name, "proxy") || strings.Contains(name, "fastcgi") || strings.Contains(name, "cgi") || strings.Contains(name, "forward")
-}
-
-func (w *walker) proxy(name string, gated bool) {
-	if !gated {
-		w.site.open = append(w.site.open, name)
-	}
-}
-
-// gate notes a gate and its origins. The first line of a route must hold for
-// every request: one with a matcher leaves the others open.
-func (w *walker) gate(g *Gate, hosts []string, gated bool) bool {
-	w.site.gates = append(w.site.gates, g)
-	g.origins = appendNew(g.origins, w.origins(hosts))
-	if len(g.matchers) > 0 && !gated {
-		w.site.problems = append(w.site.problems, fmt.Errorf("%s: the first gatehouse line of a site must have no matcher, or requests that do not match pass unchecked: put `gatehouse_require` or `gatehouse_public` without one before it", g.Where))
-		return true // said once
-	}
-	return true
-}
-
-// hostsOf returns the host names under which a route is reached: its own
-// matchers', or those around it. Empty means any host.
-func hostsOf(r caddyhttp.Route, around []string) []string {
-	var own []string
-	for _, set := range r.MatcherSets {
-		found := false
-		for _, m := range set {
-			switch m := m.(type) {
-			case *caddyhttp.MatchHost:
-				own, found = append(own, *m...), true
-			case caddyhttp.MatchHost:
-				own, found = append(own, m...), true
-			}
-		}
-		if !found {
-			return around
-		}
-	}
-	if len(own) == 0 {
-		return around
-	}
-	return own
-}
-
-// origins combines hosts with the server's ports and schemes. A host with a
-// wildcard or a placeholder has no origin.
-func (w *walker) origins(hosts []string) []string {
-	var out []string
-	for _, listen := range w.server.Listen {
-		addr, err := caddy.ParseNetworkAddress(listen)
-		if err != nil || addr.IsUnixNetwork() {
-			continue
-		}
-		for offset := range addr.PortRangeSize() {
-			port := int(addr.StartPort + offset)
-			scheme := "http"
-			if len(w.server.TLSConnPolicies) > 0 && port != w.httpPort() {
-				scheme = "https"
-			}
-			for _, h := range hosts {
-				if strings.ContainsAny(h, "*{}") {
-					continue
-				}
-				out = appendNew(out, []string{origin(scheme, w.withPort(scheme, h, port))})
-			}
-		}
-	}
-	return out
-}
-
-// withPort adds a port that is not what people see as their scheme's default;
-// http_port and https_port stand for 80 and 443, as behind a port forward.
-func (w *walker) withPort(scheme, host string, port int) string {
-	if scheme == "http" && port == w.httpPort() || scheme == "https" && port == w.httpsPort() {
-		return host
-	}
-	return net.JoinHostPort(host, strconv.Itoa(port))
-}
-
-func (w *walker) httpPort() int {
-	if w.app.HTTPPort != 0 {
-		return w.app.HTTPPort
-	}
-	return caddyhttp.DefaultHTTPPort
-}
-
-func (w *walker) httpsPort() int {
-	if w.app.HTTPSPort != 0 {
-		return w.app.HTTPSPort
-	}
-	return caddyhttp.DefaultHTTPSPort
-}
-
-// origin is the ASCII serialisation of an origin (RFC 6454 6.2): lower case,
-// default ports dropped.
-func origin(scheme, host string) string {
-	host = strings.ToLower(host)
-	if scheme == "http" {
-		host = strings.TrimSuffix(host, ":80")
-	} else {
-		host = strings.TrimSuffix(host, ":443")
-	}
-	return scheme + "://" + host
-}
-
-// appendNew appends what is not there yet.
-func appendNew(list, more []string) []string {
-	for _, s := range more {
-		if !slices.Contains(list, s) {
-			list = append(list, s)
-		}
-	}
-	return list
 }

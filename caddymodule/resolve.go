@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -18,16 +19,16 @@ import (
 
 // Pool configures a user pool; every member has a safe default.
 type Pool struct {
-	Issuer   string          `json:"issuer,omitempty"`    // origin of the login site by default
-	Brand    string          `json:"brand,omitempty"`     // name that people see; the login site's host by default
-	SignIn   []string        `json:"sign_in,omitempty"`   // first factors; this build has "password"
-	Password *PasswordPolicy `json:"password,omitempty"`  //
-	Session  *SessionPolicy  `json:"session,omitempty"`   //
-	Token    *TokenPolicy    `json:"token,omitempty"`     //
-	Groups   []string        `json:"groups,omitempty"`    // "operators" always exists
-	Resource []*Resource     `json:"resources,omitempty"` //
-	Clients  []*Client       `json:"clients,omitempty"`   //
-	Where    string          `json:"where,omitempty"`     // place in the configuration, for errors
+	Issuer    string          `json:"issuer,omitempty"`    // origin of the login site by default
+	Brand     string          `json:"brand,omitempty"`     // name that people see; the login site's host by default
+	SignIn    []string        `json:"sign_in,omitempty"`   // first factors; this build has "password"
+	Password  *PasswordPolicy `json:"password,omitempty"`  //
+	Session   *SessionPolicy  `json:"session,omitempty"`   //
+	Token     *TokenPolicy    `json:"token,omitempty"`     //
+	Groups    []string        `json:"groups,omitempty"`    // "operators" always exists
+	Resources []*Resource     `json:"resources,omitempty"` //
+	Clients   []*Client       `json:"clients,omitempty"`   //
+	Where     string          `json:"where,omitempty"`     // place in the configuration, for errors
 }
 
 // PasswordPolicy bounds new passwords.
@@ -88,6 +89,13 @@ type Grant struct {
 	Scopes []string `json:"scopes,omitempty"`
 }
 
+// empty reports whether nothing was written about the pool.
+func (p *Pool) empty() bool {
+	bare := *p
+	bare.Where = ""
+	return reflect.ValueOf(bare).IsZero()
+}
+
 // at puts an error at its place in the configuration.
 func at(where string, err error) error {
 	if where == "" {
@@ -106,26 +114,53 @@ func (a *App) resolve() error {
 	}
 	repl := caddy.NewReplacer()
 	var problems []error
+	for _, path := range a.paths() {
+		text, err := repl.ReplaceOrErr(*path, true, true)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("gatehouse: %s: %w", *path, err))
+		}
+		*path = text
+	}
 	if a.EncryptionKey != nil && (a.EncryptionKey.File == "") == (a.EncryptionKey.Env == "") {
 		problems = append(problems, errors.New("gatehouse: encryption_key names a file or an environment variable, one of them"))
 	}
 	for _, name := range sortedKeys(a.Pools) {
+		if a.Pools[name] == nil {
+			a.Pools[name] = &Pool{}
+		}
 		p, err := a.Pools[name].resolve(name, repl)
 		if err != nil {
 			problems = append(problems, err)
 		}
 		a.config.Pools = append(a.config.Pools, p)
+		for _, c := range a.Pools[name].Clients {
+			if slices.ContainsFunc(c.Secrets, func(s string) bool { return !isPlaceholder(s) }) {
+				a.log.Warn("a client's secret stands in the configuration itself, for everybody who may read it: write {env.NAME} or {file./path} instead", "client", c.ID, "where", c.Where)
+			}
+		}
 	}
 	return errors.Join(problems...)
 }
 
+// paths are the members that may hold placeholders, besides secrets.
+func (a *App) paths() []*string {
+	var list []*string
+	if a.Store != nil {
+		list = append(list, &a.Store.Path)
+	}
+	if a.EncryptionKey != nil {
+		list = append(list, &a.EncryptionKey.File)
+	}
+	return slices.DeleteFunc(list, func(s *string) bool { return *s == "" })
+}
+
 // resolve turns one pool's configuration into authcore's.
 func (p *Pool) resolve(name string, repl *caddy.Replacer) (authcore.PoolConfig, error) {
-	out := authcore.PoolConfig{Name: name, Issuer: strings.TrimSuffix(p.Issuer, "/"), IssuerExplicit: p.Issuer != "", Brand: p.Brand, Groups: p.Groups}
+	out := authcore.PoolConfig{Name: name, Issuer: strings.TrimSuffix(p.Issuer, "/"), IssuerExplicit: p.Issuer != "", Brand: p.Brand, Groups: p.Groups, Where: p.Where}
 	var problems []error
 	for _, factor := range p.SignIn {
-		if factor != "password" {
-			problems = append(problems, at(p.Where, fmt.Errorf("sign_in: this build has no factor %q: it has password", factor)))
+		if err := knownFactor(factor); err != nil {
+			problems = append(problems, at(p.Where, err))
 		}
 	}
 	if p.Password != nil {
@@ -138,8 +173,8 @@ func (p *Pool) resolve(name string, repl *caddy.Replacer) (authcore.PoolConfig, 
 		out.Access, out.ID, out.Refresh, out.ReuseGrace = time.Duration(t.Access), time.Duration(t.ID), time.Duration(t.Refresh), time.Duration(t.ReuseGrace)
 		out.SigningAlg, out.IDSigningAlg = t.SigningAlg, t.IDSigningAlg
 	}
-	for _, r := range p.Resource {
-		out.Resources = append(out.Resources, authcore.ResourceConfig{ID: r.ID, Scopes: r.Scopes, TokenTTL: time.Duration(r.TokenTTL), SigningAlg: r.SigningAlg})
+	for _, r := range p.Resources {
+		out.Resources = append(out.Resources, authcore.ResourceConfig{ID: r.ID, Scopes: r.Scopes, TokenTTL: time.Duration(r.TokenTTL), SigningAlg: r.SigningAlg, Where: r.Where})
 	}
 	for _, c := range p.Clients {
 		client, err := c.resolve(repl)
@@ -149,6 +184,14 @@ func (p *Pool) resolve(name string, repl *caddy.Replacer) (authcore.PoolConfig, 
 		out.Clients = append(out.Clients, client)
 	}
 	return out, errors.Join(problems...)
+}
+
+// knownFactor refuses a first factor that this build does not have.
+func knownFactor(name string) error {
+	if name == "password" {
+		return nil
+	}
+	return fmt.Errorf("sign_in: this build has no factor %q: it has password", name)
 }
 
 // resolve turns a client's configuration into authcore's. Secrets are read
@@ -271,7 +314,7 @@ func addCondition(rule *guard.Rule, c string) error {
 func (a *App) knownConditions(g *Gate) error {
 	p := a.Pools[g.Pool]
 	var scopes []string
-	for _, r := range p.Resource {
+	for _, r := range p.Resources {
 		scopes = append(scopes, r.Scopes...)
 	}
 	for _, s := range g.rule.Scopes {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -19,14 +20,15 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store/sqlitestore"
 )
 
-// states holds what configurations share, by what it connects to. A reload
-// starts the new configuration before it stops the old one: both find the
-// same state here, and the store is opened once.
+// states holds what configurations share, by what it connects to: states by
+// their storage, the admin socket by its path. A reload starts the new
+// configuration before it stops the old one: both find the same state here,
+// and the store is opened once.
 var states = caddy.NewUsagePool()
 
 // drainWait is how long the last configuration waits for its requests before
 // the store is closed under them.
-const drainWait = 10 * time.Second
+const drainWait = 5 * time.Second
 
 // StoreConfig says where state lies.
 type StoreConfig struct {
@@ -95,8 +97,8 @@ func (s storage) validate() error {
 		}
 	}
 	if s.keyFile != "" && !s.createKey {
-		if _, err := os.Stat(s.keyFile); err != nil {
-			return fmt.Errorf("gatehouse: encryption_key: %w", err)
+		if _, err := s.keys(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -139,6 +141,9 @@ func (s storage) open(ctx context.Context, log *slog.Logger) (store.Store, error
 
 // openState opens the store and builds the state on it.
 func (s storage) openState(ctx context.Context, log *slog.Logger) (*authcore.State, error) {
+	if s.createKey && exists(s.path) && !exists(s.keyFile) {
+		return nil, fmt.Errorf("gatehouse: the store %s is there, but not the key that opens it, %s: bring the key file back, or name another with encryption_key", s.path, s.keyFile)
+	}
 	keys, err := s.keys()
 	if err != nil {
 		return nil, err
@@ -154,6 +159,11 @@ func (s storage) openState(ctx context.Context, log *slog.Logger) (*authcore.Sta
 	return state, nil
 }
 
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 // shared is what configurations share: the state and the admin socket. It
 // outlives any of them, and closes when the last one has gone and its
 // requests have ended.
@@ -161,38 +171,55 @@ type shared struct {
 	key   storage
 	state *authcore.State
 	admin *adminSocket
+	logs  *logs
 	once  sync.Once // the first-user links are printed once per process start
 
-	mu      sync.Mutex
-	inside  int
-	closing bool
-	empty   chan struct{} // closed when closing and nobody is inside
+	inside  atomic.Int64 // requests that hold a reference
+	closing atomic.Bool
+	left    chan struct{} // told, while closing, that nobody may be inside any more
 }
 
-// acquire joins the shared state or opens it.
-func acquire(key storage, log *slog.Logger) (*shared, error) {
+// acquire joins the shared state or opens it. ctx bounds only the opening:
+// what is opened must not end with the configuration that happens to be first.
+func acquire(ctx context.Context, key storage, log *slog.Logger) (*shared, error) {
+	if err := key.conflict(); err != nil {
+		return nil, err
+	}
 	v, _, err := states.LoadOrNew(key, func() (caddy.Destructor, error) {
-		// Opening must not end with the configuration that happens to be first.
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		state, err := key.openState(ctx, log)
-		if err != nil {
+		s := &shared{key: key, logs: &logs{}, left: make(chan struct{}, 1)}
+		s.logs.use(log)
+		var err error
+		if s.state, err = key.openState(ctx, slog.New(relay{to: s.logs})); err != nil {
 			return nil, err
 		}
-		admin, err := listenAdmin(key.socket, state.Admin(), log)
-		if err != nil {
-			return nil, errors.Join(err, state.Close())
+		if s.admin, err = joinSocket(key.socket, s, log); err != nil {
+			return nil, errors.Join(err, s.state.Close())
 		}
-		return &shared{key: key, state: state, admin: admin, empty: make(chan struct{})}, nil
+		return s, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return v.(*shared), nil
+	s := v.(*shared)
+	s.logs.use(log)
+	return s, nil
+}
+
+// conflict refuses to open a store a second time with another key: the first
+// holds its lock, and would be taken for another process.
+func (s storage) conflict() (err error) {
+	states.Range(func(key, _ any) bool {
+		if other, ok := key.(storage); ok && s.path != "" && other.path == s.path && other != s {
+			err = fmt.Errorf("gatehouse: the running configuration opened the store %s with another encryption_key: restart to change it, a reload cannot", s.path)
+		}
+		return err == nil
+	})
+	return err
 }
 
 // release gives back one configuration's share.
-func (s *shared) release() error {
+func (s *shared) release(log *slog.Logger) error {
+	s.logs.drop(log)
 	if _, err := states.Delete(s.key); err != nil {
 		return fmt.Errorf("gatehouse: closing: %w", err)
 	}
@@ -201,38 +228,38 @@ func (s *shared) release() error {
 
 // enter takes a request's reference; false once the state is closing.
 func (s *shared) enter() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing {
+	s.inside.Add(1)
+	if s.closing.Load() {
+		s.leave()
 		return false
 	}
-	s.inside++
 	return true
 }
 
 // leave gives a request's reference back.
 func (s *shared) leave() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.inside--; s.inside == 0 && s.closing {
-		close(s.empty)
+	if s.inside.Add(-1) == 0 && s.closing.Load() {
+		select {
+		case s.left <- struct{}{}:
+		default:
+		}
 	}
 }
 
 // Destruct closes the state when no configuration uses it any more; requests
 // that are still under way get a while to end.
 func (s *shared) Destruct() error {
-	s.mu.Lock()
-	s.closing = true
-	if s.inside == 0 {
-		close(s.empty)
+	s.closing.Store(true)
+	deadline := time.NewTimer(drainWait)
+	defer deadline.Stop()
+	for expired := false; s.inside.Load() > 0 && !expired; {
+		select {
+		case <-s.left:
+		case <-deadline.C:
+			expired = true
+		}
 	}
-	s.mu.Unlock()
-	select {
-	case <-s.empty:
-	case <-time.After(drainWait):
-	}
-	return errors.Join(s.admin.Close(), s.state.Close())
+	return errors.Join(s.admin.part(s.key.socket, s), s.state.Close())
 }
 
 // greet prints a link for each pool that has no users, once per process
@@ -244,8 +271,12 @@ func (s *shared) greet(ctx context.Context, e *authcore.Engine) {
 			fmt.Fprintf(os.Stderr, "\ngatehouse: no first-user link could be made: %v\n", err)
 			return
 		}
-		for name, link := range links {
-			fmt.Fprintf(os.Stderr, "\nGatehouse: the pool %q has no users yet. Make the first one, its operator, here (once, within an hour):\n\n    %s\n\n", name, link)
+		for _, name := range sortedKeys(links) {
+			whose := "Gatehouse"
+			if name != defaultPool {
+				whose = fmt.Sprintf("The pool %q", name)
+			}
+			fmt.Fprintf(os.Stderr, "\n%s has no users yet. Make the first one, its operator, here (once, within an hour):\n\n    %s\n\n", whose, links[name])
 		}
 	})
 }

@@ -1,0 +1,405 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/intercept"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+)
+
+// maxDepth bounds nesting; named routes may invoke one another.
+const maxDepth = 32
+
+// finds is what a walk over all servers found out.
+type finds struct {
+	problems []error
+	gates    []gateFound
+	logins   []loginFound
+	open     []openFound
+}
+
+// gateFound is a gate with one way that leads to it.
+type gateFound struct {
+	gate    *Gate
+	route   int // number of the top-level route, over all servers
+	origins []string
+	auth    bool // requests for /_auth/* come this way
+}
+
+// loginFound is a login with one way that leads to it.
+type loginFound struct {
+	login   *Login
+	origins []string // its own
+	behind  []string // if TLS ends in front of us
+}
+
+// openFound is a handler that proxies, reached without a gate before it.
+type openFound struct {
+	name    string
+	route   int
+	origins []string
+	errors  bool // on error routes that hold for every host of a server with a gate
+}
+
+// way is what lies between a server and a handler.
+type way struct {
+	hosts   []string // empty: any host
+	gated   bool
+	handled bool // errors are handled by routes around it
+	auth    bool // requests for /_auth/* come this way
+	root    bool // requests for /oauth2/* come this way
+}
+
+// walker walks one server.
+type walker struct {
+	*finds
+	app    *caddyhttp.App
+	server *caddyhttp.Server
+	route  int
+	depth  int
+	// errorHosts are the hosts whose errors are handled by routes; any host if
+	// errorAny is set.
+	errorHosts []string
+	errorAny   bool
+}
+
+// walk looks at every route of a server, its error routes included.
+func (f *finds) walk(app *caddyhttp.App, server *caddyhttp.Server, route int) int {
+	w := &walker{finds: f, app: app, server: server, route: route}
+	var errorRoutes caddyhttp.RouteList
+	if server.Errors != nil {
+		errorRoutes = server.Errors.Routes
+	}
+	for _, r := range errorRoutes {
+		hosts, _ := within(r, nil)
+		w.errorHosts, w.errorAny = append(w.errorHosts, hosts...), w.errorAny || len(hosts) == 0
+	}
+	gates := len(f.gates)
+	for _, r := range server.Routes {
+		w.chain(caddyhttp.RouteList{r}, way{auth: true, root: true})
+		w.route++
+	}
+	gated := len(f.gates) > gates
+	for _, r := range errorRoutes {
+		open := len(f.open)
+		w.chain(caddyhttp.RouteList{r}, way{auth: true, root: true, handled: true})
+		if hosts, _ := within(r, nil); gated && len(hosts) == 0 {
+			for i := range f.open[open:] {
+				f.open[open+i].errors = true // a denied request must not reach an upstream this way
+			}
+		}
+		w.route++
+	}
+	return w.route
+}
+
+// chain walks routes in order and reports whether what follows them is gated.
+func (w *walker) chain(routes caddyhttp.RouteList, on way) bool {
+	if w.depth++; w.depth > maxDepth {
+		w.problem("gatehouse: routes are nested too deeply, or invoke one another")
+		return on.gated
+	}
+	defer func() { w.depth-- }()
+	for _, r := range routes {
+		inner, reached := on, false
+		if inner.hosts, reached = within(r, on.hosts); !reached {
+			continue
+		}
+		inner.auth = on.auth && admits(r, "/_auth/callback")
+		inner.root = on.root && admits(r, "/oauth2/authorize")
+		after := w.handlers(r.Handlers, inner)
+		// What a route gates holds for the routes behind it only if every
+		// request takes it.
+		if len(r.MatcherSets) == 0 && r.Group == "" {
+			on.gated = after
+		}
+	}
+	return on.gated
+}
+
+// handlers walks the handlers of one route in order, and reports whether what
+// follows them is gated.
+func (w *walker) handlers(list []caddyhttp.MiddlewareHandler, on way) bool {
+	for _, h := range list {
+		switch h := h.(type) {
+		case *Gate:
+			w.gate(h, on)
+			on.gated = true
+		case *Login:
+			w.login(h, on)
+		case *caddyhttp.Subroute:
+			on.gated = w.subroute(h, on)
+		case *caddyhttp.Invoke:
+			if r, ok := w.server.NamedRoutes[h.Name]; ok {
+				on.gated = w.chain(caddyhttp.RouteList{*r}, on)
+			}
+		case *reverseproxy.Handler:
+			w.proxy("reverse_proxy", on)
+			for _, response := range h.HandleResponse {
+				w.chain(response.Routes, on)
+			}
+		case *intercept.Intercept:
+			for _, response := range h.HandleResponse {
+				w.chain(response.Routes, on)
+			}
+		default:
+			if m, ok := h.(caddy.Module); ok && proxies(m.CaddyModule().ID) {
+				w.proxy(m.CaddyModule().ID.Name(), on)
+			}
+		}
+	}
+	return on.gated
+}
+
+// subroute walks nested routes and their own error routes.
+func (w *walker) subroute(s *caddyhttp.Subroute, on way) bool {
+	if s.Errors == nil {
+		return w.chain(s.Routes, on)
+	}
+	w.chain(s.Errors.Routes, on)
+	on.handled = true
+	return w.chain(s.Routes, on)
+}
+
+// proxies reports whether a handler that we do not know by type hands
+// requests to somebody else.
+func proxies(id caddy.ModuleID) bool {
+	name := id.Name()
+	return strings.Contains(name, "proxy") || strings.Contains(name, "cgi") || strings.Contains(name, "forward")
+}
+
+func (w *walker) problem(format string, args ...any) {
+	w.problems = append(w.problems, fmt.Errorf(format, args...))
+}
+
+func (w *walker) proxy(name string, on way) {
+	if on.gated {
+		return
+	}
+	own, behind := w.origins(on.hosts)
+	w.open = append(w.open, openFound{name: name, route: w.route, origins: append(own, behind...)})
+}
+
+// gate notes a gate and its origins. The first line must hold for every
+// request: one with a matcher leaves the others open.
+func (w *walker) gate(g *Gate, on way) {
+	if err := w.named(on.hosts); err != nil {
+		w.problem("%s: %w", g.Where, err)
+	}
+	if len(g.matchers) > 0 && !on.gated {
+		w.problem("%s: the first gatehouse line of a site must have no matcher, or requests that do not match pass unchecked: put `gatehouse_require` or `gatehouse_public` without one before it", g.Where)
+	}
+	found := gateFound{gate: g, route: w.route, auth: on.auth}
+	for _, h := range on.hosts {
+		own, behind := w.origins([]string{h})
+		found.origins = append(found.origins, append(own, behind...)...)
+		if on.handled || w.errorAny || slices.ContainsFunc(w.errorHosts, func(e string) bool { return covers(e, h) }) {
+			g.handled = appendNew(g.handled, append(own, behind...))
+		}
+	}
+	g.origins = appendNew(g.origins, found.origins)
+	w.gates = append(w.gates, found)
+}
+
+// login notes a login and its origins.
+func (w *walker) login(l *Login, on way) {
+	if err := w.named(on.hosts); err != nil {
+		w.problem("%s: %w", l.Where, err)
+	}
+	if l.OneSite && !on.auth || !l.OneSite && !on.root {
+		w.problem("%s: requests for the login's own paths do not come here: a path matcher stands around it", l.Where)
+	}
+	own, behind := w.origins(on.hosts)
+	w.logins = append(w.logins, loginFound{l, own, behind})
+}
+
+// errNoName refuses a site without a host name of its own.
+var errNoName = errors.New("the site has no host name, and so no origin: give it an address such as app.example.com; this build takes no wildcards here")
+
+// named demands that every host is one, so that each has an origin.
+func (w *walker) named(hosts []string) error {
+	if len(hosts) == 0 || slices.ContainsFunc(hosts, func(h string) bool { return strings.ContainsAny(h, "*{}") }) {
+		return errNoName
+	}
+	if own, _ := w.origins(hosts); len(own) == 0 {
+		return errors.New("the site listens on no network port, and so has no origin")
+	}
+	return nil
+}
+
+// within returns the hosts under which a route is reached on its way: its
+// own, as far as they are among those around it. Empty means any host;
+// reached is false if none is left.
+func within(r caddyhttp.Route, around []string) (hosts []string, reached bool) {
+	var own []string
+	for _, set := range r.MatcherSets {
+		names, found := hostsOf(set)
+		if !found {
+			return around, true
+		}
+		own = appendNew(own, names)
+	}
+	if len(own) == 0 || len(around) == 0 {
+		return append(own, around...), true
+	}
+	var both []string
+	for _, h := range own {
+		for _, a := range around {
+			switch {
+			case covers(a, h):
+				both = appendNew(both, []string{h})
+			case covers(h, a):
+				both = appendNew(both, []string{a})
+			}
+		}
+	}
+	return both, len(both) > 0
+}
+
+// hostsOf returns the hosts that a matcher set asks for.
+func hostsOf(set caddyhttp.MatcherSet) (hosts []string, found bool) {
+	for _, m := range set {
+		switch m := m.(type) {
+		case *caddyhttp.MatchHost:
+			hosts, found = append(hosts, *m...), true
+		case caddyhttp.MatchHost:
+			hosts, found = append(hosts, m...), true
+		}
+	}
+	return hosts, found
+}
+
+// covers reports whether a host matcher's pattern takes a host, which may be
+// a pattern itself.
+func covers(pattern, host string) bool {
+	if strings.EqualFold(pattern, host) || strings.Contains(pattern, "{") {
+		return true
+	}
+	want, have := strings.Split(strings.ToLower(pattern), "."), strings.Split(strings.ToLower(host), ".")
+	if len(want) != len(have) {
+		return false
+	}
+	for i := range want {
+		if want[i] != have[i] && want[i] != "*" {
+			return false
+		}
+	}
+	return true
+}
+
+// admits reports whether requests for a path may take a route: false only if
+// each of its matcher sets has a path matcher that refuses it. Other matchers
+// are taken to let it through.
+func admits(r caddyhttp.Route, path string) bool {
+	if len(r.MatcherSets) == 0 {
+		return true
+	}
+	probe := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}, RequestURI: path, Header: http.Header{}, Body: http.NoBody}
+	probe = caddyhttp.PrepareRequest(probe, caddy.NewReplacer(), nil, nil)
+	return slices.ContainsFunc(r.MatcherSets, func(set caddyhttp.MatcherSet) bool {
+		return !slices.ContainsFunc(set, func(m any) bool {
+			switch m := m.(type) {
+			case *caddyhttp.MatchPath:
+				return !m.Match(probe)
+			case caddyhttp.MatchPath:
+				return !m.Match(probe)
+			case *caddyhttp.MatchPathRE:
+				return !m.Match(probe)
+			}
+			return false
+		})
+	})
+}
+
+// origins combines hosts with the server's ports and schemes. A host with a
+// wildcard or a placeholder has no origin. behind are the origins that a
+// plain-HTTP site has if a trusted proxy in front of it ends TLS.
+func (w *walker) origins(hosts []string) (own, behind []string) {
+	for _, listen := range w.server.Listen {
+		addr, err := caddy.ParseNetworkAddress(listen)
+		if err != nil || addr.IsUnixNetwork() {
+			continue
+		}
+		for offset := range addr.PortRangeSize() {
+			port := int(addr.StartPort + offset)
+			scheme := "http"
+			if len(w.server.TLSConnPolicies) > 0 && port != w.httpPort() {
+				scheme = "https"
+			}
+			for _, h := range hosts {
+				if strings.ContainsAny(h, "*{}") {
+					continue
+				}
+				own = appendNew(own, []string{origin(scheme, w.withPort(scheme, h, port))})
+				if scheme == "http" && !pool.Loopback(h) {
+					behind = appendNew(behind, []string{origin("https", bracketed(h))})
+				}
+			}
+		}
+	}
+	return own, behind
+}
+
+// withPort adds a port that is not what people see as their scheme's default;
+// http_port and https_port stand for 80 and 443, as behind a port forward.
+func (w *walker) withPort(scheme, host string, port int) string {
+	if scheme == "http" && port == w.httpPort() || scheme == "https" && port == w.httpsPort() {
+		return bracketed(host)
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(port))
+}
+
+// bracketed writes an IPv6 address as it stands in a URL.
+func bracketed(host string) string {
+	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
+		return "[" + host + "]"
+	}
+	return host
+}
+
+func (w *walker) httpPort() int {
+	if w.app.HTTPPort != 0 {
+		return w.app.HTTPPort
+	}
+	return caddyhttp.DefaultHTTPPort
+}
+
+func (w *walker) httpsPort() int {
+	if w.app.HTTPSPort != 0 {
+		return w.app.HTTPSPort
+	}
+	return caddyhttp.DefaultHTTPSPort
+}
+
+// origin is the ASCII serialisation of an origin (RFC 6454 6.2): lower case,
+// default ports dropped.
+func origin(scheme, host string) string {
+	host = strings.ToLower(host)
+	if scheme == "http" {
+		host = strings.TrimSuffix(host, ":80")
+	} else {
+		host = strings.TrimSuffix(host, ":443")
+	}
+	return scheme + "://" + host
+}
+
+// appendNew appends what is not there yet.
+func appendNew(list, more []string) []string {
+	for _, s := range more {
+		if !slices.Contains(list, s) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
