@@ -1,8 +1,6 @@
 package docs
 
 import (
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -11,11 +9,7 @@ import (
 // TestTheCommandLineIsDocumented holds docs/cli.md against what the binary
 // says of its commands and their flags, both ways.
 func TestTheCommandLineIsDocumented(t *testing.T) {
-	raw, err := os.ReadFile(filepath.Join(root, "docs", "cli.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(raw)
+	text := read(t, "docs", "cli.md")
 	told, known := map[string]bool{}, map[string]bool{}
 	for _, m := range row.FindAllStringSubmatch(text, -1) {
 		told[m[1]] = true
@@ -43,7 +37,7 @@ func TestTheCommandLineIsDocumented(t *testing.T) {
 // help is what the binary says of a command.
 func help(t *testing.T, home string, command ...string) string {
 	t.Helper()
-	out, err := caddy(t, home, "", append(append([]string{"gatehouse"}, command...), "--help")...)
+	out, err := caddy(t, home, append(append([]string{"gatehouse"}, command...), "--help")...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/integration/harness"
 )
 
 // page is a Markdown file of the repository.
@@ -74,10 +76,10 @@ func validate(t *testing.T, caddyfile string) {
 	if err := os.WriteFile(filepath.Join(home, "demo-client-secret"), []byte("0123456789abcdef0123456789abcdef"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if diff, err := caddy(t, home, "", "fmt", "--diff", file); err == nil && regexp.MustCompile(`(?m)^[+-]`).MatchString(diff) {
+	if diff, err := caddy(t, home, "fmt", "--diff", file); err == nil && regexp.MustCompile(`(?m)^[+-]`).MatchString(diff) {
 		t.Errorf("`caddy fmt` would change it:\n%s", diff)
 	}
-	if _, err := caddy(t, home, "", "validate", "--adapter", "caddyfile", "--config", file); err != nil {
+	if _, err := caddy(t, home, "validate", "--adapter", "caddyfile", "--config", file); err != nil {
 		t.Fatalf("%v\n%s", err, caddyfile)
 	}
 	_ = filepath.WalkDir(home, func(path string, d fs.DirEntry, err error) error {
@@ -98,11 +100,7 @@ func TestCaddyfilesInThePagesAreValid(t *testing.T) {
 
 func TestExamplesAreValid(t *testing.T) {
 	all := examples(t)
-	demo, err := os.ReadFile(filepath.Join(root, "Caddyfile.example"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	all["Caddyfile.example"] = string(demo)
+	all["Caddyfile.example"] = read(t, "Caddyfile.example")
 	for name, text := range all {
 		t.Run(name, func(t *testing.T) { validate(t, text) })
 	}
@@ -114,43 +112,35 @@ func TestExamplesRun(t *testing.T) {
 	site := regexp.MustCompile(`(?ms)^(\w+)\.example\.com \{\n(.*?)^\}`)
 	for name, text := range examples(t) {
 		t.Run(name, func(t *testing.T) {
-			reached := make(chan string, 10)
-			s := run(t, text, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { reached <- r.Host }))
-			if s.link == "" {
+			upstream := harness.NewUpstream(t)
+			s := run(t, text, upstream)
+			if s.FirstLink() == "" {
 				t.Error("no link for the first user")
 			}
-			c := s.client(t, false)
 			for _, m := range site.FindAllStringSubmatch(text, -1) {
-				host, login := m[1], ""
+				origin, login := s.URL(m[1]), ""
 				switch {
 				case strings.Contains(m[2], "gatehouse_login"):
-					login = s.origin(host)
+					login = origin
 				case strings.Contains(m[2], "\tgatehouse\n"):
-					login = s.origin(host) + "/_auth"
+					login = origin + "/_auth"
 				}
 				if login != "" {
-					r, err := c.Get(login + "/.well-known/openid-configuration")
-					if err != nil {
-						t.Fatal(err)
-					}
-					if text := body(t, r); !strings.Contains(text, `"issuer":"`+login+`"`) {
-						t.Errorf("%s: discovery: %s %s", host, r.Status, text)
+					answer, text := harness.Call(t, http.MethodGet, login+"/.well-known/openid-configuration", "")
+					if !strings.Contains(text, `"issuer":"`+login+`"`) {
+						t.Errorf("%s: discovery: %s %s", origin, answer.Status, text)
 					}
 				}
 				if !strings.Contains(m[2], "reverse_proxy") {
 					continue
 				}
-				r, err := c.Get(s.origin(host) + "/")
-				if err != nil {
-					t.Fatal(err)
-				}
-				_ = body(t, r)
-				if challenge := r.Header.Get("WWW-Authenticate"); r.StatusCode != http.StatusUnauthorized || !strings.Contains(challenge, "/.well-known/oauth-protected-resource") {
-					t.Errorf("%s: a stranger gets %s, challenge %q", host, r.Status, challenge)
+				answer, _ := harness.Call(t, http.MethodGet, origin+"/", "")
+				if challenge := answer.Header.Get("WWW-Authenticate"); answer.StatusCode != http.StatusUnauthorized || !strings.Contains(challenge, "/.well-known/oauth-protected-resource") {
+					t.Errorf("%s: a stranger gets %s, challenge %q", m[1], answer.Status, challenge)
 				}
 			}
-			if len(reached) > 0 {
-				t.Errorf("a stranger reached the upstream of %s", <-reached)
+			if seen := upstream.Take(); len(seen) > 0 {
+				t.Errorf("a stranger reached the upstream: %+v", seen)
 			}
 		})
 	}
@@ -173,22 +163,14 @@ func TestLinksLeadSomewhere(t *testing.T) {
 }
 
 func TestReadmeIsOneScreen(t *testing.T) {
-	raw, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(string(raw), "\n"); n > 60 {
+	if n := strings.Count(read(t, "README.md"), "\n"); n > 60 {
 		t.Errorf("README.md has %d lines, more than 60", n)
 	}
 }
 
 // TestTheMapIsWhole looks for every package in the architecture's list.
 func TestTheMapIsWhole(t *testing.T) {
-	raw, err := os.ReadFile(filepath.Join(root, "docs", "architecture.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, _ := strings.Cut(string(raw), "\n## Packages\n")
+	_, section, _ := strings.Cut(read(t, "docs", "architecture.md"), "\n## Packages\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	packages := map[string]bool{}
 	for _, top := range []string{"authcore", "store", "loginui", "caddymodule", "xcaddy"} {

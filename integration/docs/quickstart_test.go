@@ -3,141 +3,87 @@ package docs
 import (
 	"encoding/json"
 	"net/http"
-	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/gatehouse-auth/gatehouse/integration/harness"
 )
 
 // TestQuickStart follows docs/quick-start.md step by step, with its own
 // Caddyfiles: the first user by the printed link, one more by the command
 // line, the machine client and its API.
 func TestQuickStart(t *testing.T) {
-	raw, err := os.ReadFile(filepath.Join(root, "docs", "quick-start.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := page{text: string(raw)}.blocks("caddyfile")
+	text := read(t, "docs", "quick-start.md")
+	files := page{text: text}.blocks("caddyfile")
 	if len(files) != 4 {
 		t.Fatalf("%d Caddyfiles in the quick start, want 4", len(files))
 	}
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if three := (page{text: string(readme)}).blocks("caddyfile"); len(three) != 1 || three[0] != files[0] || strings.Count(three[0], "\n") != 4 {
+	if three := (page{text: read(t, "README.md")}).blocks("caddyfile"); len(three) != 1 || three[0] != files[0] || strings.Count(three[0], "\n") != 4 {
 		t.Errorf("README and quick start do not show the same three lines: %q", three)
 	}
 
 	t.Run("three lines", func(t *testing.T) {
-		seen := make(chan http.Header, 1)
-		s := run(t, files[0], http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header }))
-		follow(t, s, s.link, url.Values{"identifier": {"first@example.com"}, "password": {"seven lanterns by the gate"}})
-		h := <-seen
+		upstream := harness.NewUpstream(t)
+		s := run(t, files[0], upstream)
+		b := harness.NewBrowser(t)
+		b.MakeFirstUser(s.FirstLink(), "first@example.com", "seven lanterns by the gate")
+		h := only(t, upstream)
 		if h.Get("X-Auth-User") == "" || h.Get("X-Auth-Email") != "first@example.com" || h.Get("X-Auth-Groups") != "operators" {
 			t.Errorf("the app is told %v", h)
+		}
+		b.Get(s.URL("app") + "/_auth/logout")
+		b.Submit(nil)
+		b.Get(s.URL("app") + "/")
+		if !strings.HasSuffix(b.URL.Path, "/login") || len(upstream.Take()) != 0 {
+			t.Errorf("after the sign-out: %d at %s", b.Status, b.URL)
 		}
 	})
 
 	t.Run("more users", func(t *testing.T) {
-		seen := make(chan http.Header, 1)
-		s := run(t, files[1], http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header }))
-		command := regexp.MustCompile(`(?m)^\./caddy (gatehouse user add .*)$`).FindStringSubmatch(string(raw))
+		upstream := harness.NewUpstream(t)
+		s := run(t, files[1], upstream)
+		command := regexp.MustCompile(`(?m)^\./caddy gatehouse (user add .*)$`).FindStringSubmatch(text)
 		if command == nil {
 			t.Fatal("no command that adds a user")
 		}
-		out, err := caddy(t, s.home, "", append(strings.Fields(command[1]), "--json")...)
 		var user struct{ Link, Email string }
-		if err != nil || json.Unmarshal([]byte(out), &user) != nil || user.Link == "" {
-			t.Fatalf("%v: %s", err, out)
+		if out := s.CLI(append(strings.Fields(command[1]), "--json")...); json.Unmarshal([]byte(out), &user) != nil || user.Link == "" {
+			t.Fatal(out)
 		}
-		follow(t, s, user.Link, url.Values{"password": {"eight lanterns by the gate"}})
-		if h := <-seen; h.Get("X-Auth-Email") != user.Email || h.Get("X-Auth-Groups") != "staff" {
+		b := harness.NewBrowser(t)
+		b.Get(user.Link)
+		b.Submit(map[string]string{"password": "eight lanterns by the gate"})
+		if h := only(t, upstream); h.Get("X-Auth-Email") != user.Email || h.Get("X-Auth-Groups") != "staff" {
 			t.Errorf("the app is told %v", h)
 		}
 	})
 
 	t.Run("an API", func(t *testing.T) {
-		seen := make(chan string, 1)
-		s := run(t, files[2], http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header.Get("X-Auth-Client") }))
-		c := s.client(t, false)
-		token := machineToken(t, s, c, "app")
-		for method, want := range map[string]int{http.MethodGet: http.StatusOK, http.MethodPost: http.StatusForbidden} {
-			r, err := http.NewRequestWithContext(t.Context(), method, s.origin("orders")+"/", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.Header.Set("Authorization", "Bearer "+token)
-			answer, err := c.Do(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = body(t, answer)
-			if answer.StatusCode != want {
-				t.Errorf("%s: %s, want %d", method, answer.Status, want)
-			}
-			if challenge := answer.Header.Get("WWW-Authenticate"); want == http.StatusForbidden && !strings.Contains(challenge, `scope="orders.write"`) {
-				t.Errorf("the refusal does not name the scope: %q", challenge)
-			}
+		upstream := harness.NewUpstream(t)
+		s := run(t, files[2], upstream)
+		login := harness.Provider{Base: s.URL("app") + "/_auth"}
+		token := login.Machine(t, harness.Client{ID: "nightly-batch", Secret: secretOf("BATCH_SECRET")}, "orders.read")
+		if answer, _ := harness.Call(t, http.MethodGet, s.URL("orders")+"/", token); answer.StatusCode != http.StatusOK {
+			t.Errorf("reading: %s", answer.Status)
 		}
-		if client := <-seen; client != "nightly-batch" {
+		if client := only(t, upstream).Get("X-Auth-Client"); client != "nightly-batch" {
 			t.Errorf("the API is told %q", client)
+		}
+		answer, _ := harness.Call(t, http.MethodPost, s.URL("orders")+"/", token)
+		challenge := answer.Header.Get("WWW-Authenticate")
+		if answer.StatusCode != http.StatusForbidden || !strings.Contains(challenge, `scope="orders.write"`) || len(upstream.Take()) != 0 {
+			t.Errorf("writing: %s, challenge %q", answer.Status, challenge)
 		}
 	})
 }
 
-var hidden = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
-
-// follow opens a one-time link, fills in its form as a person would, and goes
-// where it leads: to the app, whose upstream must answer.
-func follow(t *testing.T, s *server, link string, form url.Values) {
+// only returns the headers of the one request that has reached the upstream.
+func only(t *testing.T, u *harness.Upstream) http.Header {
 	t.Helper()
-	c := s.client(t, true)
-	page, err := c.Get(link)
-	if err != nil {
-		t.Fatal(err)
+	seen := u.Take()
+	if len(seen) != 1 {
+		t.Fatalf("%d requests reached the upstream, want 1", len(seen))
 	}
-	for _, m := range hidden.FindAllStringSubmatch(body(t, page), -1) {
-		form.Set(m[1], m[2])
-	}
-	address, _, _ := strings.Cut(link, "?")
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header = http.Header{
-		"Content-Type": {"application/x-www-form-urlencoded"}, "Accept": {"text/html"},
-		"Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"navigate"}, "Origin": {page.Request.URL.Scheme + "://" + page.Request.URL.Host},
-	}
-	answer, err := c.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text := body(t, answer); answer.StatusCode != http.StatusOK || text != "" {
-		t.Fatalf("the link led to %s: %s\n%s", answer.Request.URL, answer.Status, text)
-	}
-}
-
-// machineToken gets a token for the machine client of the documents.
-func machineToken(t *testing.T, s *server, c *http.Client, host string) string {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.origin(host)+"/_auth/oauth2/token", strings.NewReader("grant_type=client_credentials"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth("nightly-batch", secretOf("BATCH_SECRET"))
-	answer, err := c.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out struct {
-		Token string `json:"access_token"`
-	}
-	if text := body(t, answer); json.Unmarshal([]byte(text), &out) != nil || out.Token == "" {
-		t.Fatalf("token endpoint: %s %s", answer.Status, text)
-	}
-	return out.Token
+	return seen[0].Header
 }

@@ -3,11 +3,11 @@ package docs
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,76 +17,60 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-auth/gatehouse/integration/harness"
 )
 
-const tokensPage = root + "/docs/tokens-and-headers.md"
+// tokensPage is the page for developers of upstreams.
+func tokensPage(t *testing.T) string { return read(t, "docs", "tokens-and-headers.md") }
 
-// world is a pool with two APIs; what reaches the second is written down.
+// world is a pool with two APIs, orders and stock.
 type world struct {
-	issuer, orders, stock string
-	upstream              string // that stands behind orders
-	seen                  chan http.Header
+	*harness.Server
+	login    harness.Provider
+	upstream string            // address that orders is proxied to
+	stock    *harness.Upstream // behind stock
 }
 
-const (
-	batch       = "nightly-batch"
-	batchSecret = "0123456789abcdef0123456789abcdef"
-)
+var batch = harness.Client{ID: "nightly-batch", Secret: "0123456789abcdef0123456789abcdef"}
 
 func newWorld(t *testing.T) *world {
-	login, orders, stock := freeAddress(t), freeAddress(t), freeAddress(t)
-	w := &world{
-		issuer: "http://" + login, orders: "http://" + orders, stock: "http://" + stock,
-		upstream: freeAddress(t), seen: make(chan http.Header, 1),
-	}
-	echo := newLocal(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { w.seen <- r.Header }))
-	serve(t, login, fmt.Sprintf(`{
+	w := &world{upstream: fmt.Sprintf("127.0.0.1:%d", harness.FreePort(t)), stock: harness.NewUpstream(t)}
+	w.Server = harness.Start(t, `{
+	admin {{admin}}
 	gatehouse {
 		store memory
-		resource %[2]s orders.read
-		resource %[3]s stock.read
-		client %[6]s {
-			secret %[7]s
+		resource http://localhost:{{port orders}} orders.read
+		resource http://localhost:{{port stock}} stock.read
+		client {{client}} {
+			secret {{secret}}
 			grant client_credentials orders.read stock.read
 		}
 	}
 }
-%[1]s {
+http://localhost:{{port login}} {
 	gatehouse_login
 }
-%[2]s {
+http://localhost:{{port orders}} {
 	gatehouse_require scope:orders.read
-	reverse_proxy %[4]s
+	reverse_proxy {{upstream}}
 }
-%[3]s {
+http://localhost:{{port stock}} {
 	gatehouse_require scope:stock.read
-	reverse_proxy %[5]s
+	reverse_proxy {{echo}}
 }
-`, w.issuer, w.orders, w.stock, w.upstream, echo, batch, batchSecret))
+`, harness.Options{Vars: map[string]string{"client": batch.ID, "secret": batch.Secret, "upstream": w.upstream, "echo": w.stock.Address}})
+	w.login = harness.Provider{Base: w.URL("login")}
 	return w
 }
 
-// token gets a machine token for a scope.
-func (w *world) token(t *testing.T, scope string) string {
+// told is what the upstream of stock is told of the machine client.
+func (w *world) told(t *testing.T) http.Header {
 	t.Helper()
-	form := url.Values{"grant_type": {"client_credentials"}, "scope": {scope}}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.issuer+"/oauth2/token", strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
+	if answer, text := harness.Call(t, http.MethodGet, w.URL("stock")+"/", w.login.Machine(t, batch, "stock.read")); answer.StatusCode != http.StatusOK {
+		t.Fatalf("stock: %s %s", answer.Status, text)
 	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth(batch, batchSecret)
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out struct {
-		Token string `json:"access_token"`
-	}
-	if text := body(t, answer); json.Unmarshal([]byte(text), &out) != nil || out.Token == "" {
-		t.Fatalf("token endpoint: %s %s", answer.Status, text)
-	}
-	return out.Token
+	return only(t, w.stock)
 }
 
 // get asks for the root of a site with one header and returns the answer.
@@ -103,28 +87,19 @@ func get(t *testing.T, address, header, value string) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer.StatusCode, body(t, answer)
-}
-
-// assertion is what the upstream of stock is told.
-func (w *world) assertion(t *testing.T) string {
-	t.Helper()
-	if status, text := get(t, w.stock, "Authorization", "Bearer "+w.token(t, "stock.read")); status != http.StatusOK {
-		t.Fatalf("stock: %d %s", status, text)
+	text, err := io.ReadAll(answer.Body)
+	if err = errors.Join(err, answer.Body.Close()); err != nil {
+		t.Fatal(err)
 	}
-	return (<-w.seen).Get("X-Auth-Assertion")
+	return answer.StatusCode, string(text)
 }
 
 // snippet is a program of the page: its language and what it verifies.
 type snippet struct{ language, verifies, code string }
 
 func snippets(t *testing.T) []snippet {
-	raw, err := os.ReadFile(tokensPage)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var out []snippet
-	for _, m := range fence.FindAllStringSubmatch(string(raw), -1) {
+	for _, m := range fence.FindAllStringSubmatch(tokensPage(t), -1) {
 		if verifies := strings.TrimSpace(m[2]); verifies != "" {
 			out = append(out, snippet{m[1], verifies, m[3]})
 		}
@@ -168,7 +143,7 @@ func (s snippet) start(t *testing.T, w *world) {
 	}
 	_, port, _ := net.SplitHostPort(w.upstream)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "ISSUER="+w.issuer, "RESOURCE="+w.orders, "LISTEN="+w.upstream, "PORT="+port)
+	cmd.Env = append(os.Environ(), "ISSUER="+w.login.Base, "RESOURCE="+w.URL("orders"), "LISTEN="+w.upstream, "PORT="+port)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -201,12 +176,13 @@ func write(t *testing.T, path, text string) {
 // gate they answer, and what reaches them around it is refused.
 func TestVerificationSnippets(t *testing.T) {
 	w := newWorld(t)
-	token, other, assertion := w.token(t, "orders.read"), w.token(t, "stock.read"), w.assertion(t)
+	token, other := w.login.Machine(t, batch, "orders.read"), w.login.Machine(t, batch, "stock.read")
+	assertion := w.told(t).Get("X-Auth-Assertion") // for stock
 	for _, s := range snippets(t) {
 		t.Run(s.language+" "+s.verifies, func(t *testing.T) {
 			s.start(t, w)
-			status, text := get(t, w.orders, "Authorization", "Bearer "+token)
-			if status != http.StatusOK || text != "Hello, "+batch+"\n" {
+			status, text := get(t, w.URL("orders"), "Authorization", "Bearer "+token)
+			if status != http.StatusOK || text != "Hello, "+batch.ID+"\n" {
 				t.Errorf("through the gate: %d %q", status, text)
 			}
 			direct := "http://" + w.upstream
@@ -227,13 +203,11 @@ func TestVerificationSnippets(t *testing.T) {
 
 // TestClaimsAreDocumented looks at real tokens: whatever is in one must be on the page.
 func TestClaimsAreDocumented(t *testing.T) {
-	raw, err := os.ReadFile(tokensPage)
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := newWorld(t)
-	for heading, token := range map[string]string{"## The assertion": w.assertion(t), "## Access tokens": w.token(t, "orders.read")} {
-		_, section, found := strings.Cut(string(raw), heading+"\n")
+	for heading, token := range map[string]string{
+		"## The assertion": w.told(t).Get("X-Auth-Assertion"), "## Access tokens": w.login.Machine(t, batch, "orders.read"),
+	} {
+		_, section, found := strings.Cut(tokensPage(t), heading+"\n")
 		if !found {
 			t.Fatalf("no section %q", heading)
 		}
@@ -249,17 +223,9 @@ func TestClaimsAreDocumented(t *testing.T) {
 
 // TestHeadersAreDocumented looks at what an upstream gets.
 func TestHeadersAreDocumented(t *testing.T) {
-	raw, err := os.ReadFile(tokensPage)
-	if err != nil {
-		t.Fatal(err)
-	}
-	documented := codeSpans(string(raw))
-	w := newWorld(t)
-	if status, _ := get(t, w.stock, "Authorization", "Bearer "+w.token(t, "stock.read")); status != http.StatusOK {
-		t.Fatal(status)
-	}
+	documented := codeSpans(tokensPage(t))
 	found := 0
-	for name := range <-w.seen {
+	for name := range newWorld(t).told(t) {
 		if strings.HasPrefix(name, "X-Auth-") {
 			found++
 			if !slices.Contains(documented, name) {

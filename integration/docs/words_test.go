@@ -5,7 +5,6 @@ import (
 	"go/parser"
 	"go/token"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -139,11 +138,7 @@ var (
 // TestTheReferenceIsTheParser holds docs/caddyfile.md against the words that
 // the parser knows, both ways.
 func TestTheReferenceIsTheParser(t *testing.T) {
-	raw, err := os.ReadFile(filepath.Join(root, "docs", "caddyfile.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, reserved, found := strings.Cut(string(raw), "\n## Not in this build\n")
+	text, reserved, found := strings.Cut(read(t, "docs", "caddyfile.md"), "\n## Not in this build\n")
 	if !found {
 		t.Fatal("the reference has no section on what is not in this build")
 	}
