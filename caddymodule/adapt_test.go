@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -209,6 +210,25 @@ func TestBadConfigurations(t *testing.T) {
 		{"browser with an argument", site("gatehouse_require browser:yes"), "Caddyfile:5"},
 		{"browser and api", site("gatehouse_require browser api"), "nobody has both"},
 		{"mfa condition", site("gatehouse_require mfa"), "this build cannot check it"},
+		{"empty client condition", site("gatehouse_require client:|"), "Caddyfile:5"},
+		{"two client conditions", site("gatehouse_require client:a client:b"), "write client:a|b"},
+		{"password twice", global("password {\n}\npassword {\n}"), "password stands twice, before at line 3"},
+		{"brand twice", global("brand a\nbrand b"), "Caddyfile:4"},
+		{"rotate twice", global("client a {\n\trotate on\n\trotate off\n}"), "Caddyfile:5"},
+		{"empty argument", global("group \"\""), "an empty argument"},
+		{"empty redirect", global("client a {\n\tredirect \"\"\n}"), "Caddyfile:4"},
+		{"group with a bar", global("group a|b"), "Caddyfile:3"},
+		{"group with a factor", global("group staff mfa"), "second factors"},
+		{"pool name", global("pool Staff {\n}"), "lower-case"},
+		{"KMS", global("encryption_key aws_kms arn"), "does not have it"},
+		{"option of a later build", global("client a {\n\torigins https://a.example\n}"), "CORS"},
+		{"gate option of a later build", site("gatehouse_require {\n\tstrict\n}"), "strict routes"},
+		{"OIDC scope in a resource", global("resource https://a.example openid"), "Caddyfile:3"},
+		{"scope of a block", global("resource https://a.example {\n\tscope a.read\n\tscope a.read\n}"), "Caddyfile:5"},
+		{"two options of gatehouse_login", "login.example.com {\n\tgatehouse_login a b\n}", "Caddyfile:2"},
+		{"a block of gatehouse_login", "login.example.com {\n\tgatehouse_login {\n\t\tpublic /x\n\t}\n}", "Caddyfile:3"},
+		{"two global blocks", "{\n\tgatehouse\n\tgatehouse\n}\n", "Caddyfile:3"},
+		{"client condition of a wrong kind", site("gatehouse_require browser client:a"), "nobody has both"},
 		{"conditions on public", site("gatehouse_public group:a"), "Caddyfile:5"},
 		{"unknown word in a gate", site("gatehouse_require {\n\tpubic /x\n}"), "did you mean public?"},
 		{"empty public", site("gatehouse_require {\n\tpublic\n}"), "Caddyfile:6"},
@@ -225,9 +245,15 @@ func TestBadConfigurations(t *testing.T) {
 			if !strings.Contains(err.Error(), c.want) {
 				t.Errorf("want %q in: %v", c.want, err)
 			}
+			if !place.MatchString(err.Error()) {
+				t.Errorf("no file and line in: %v", err)
+			}
 		})
 	}
 }
+
+// place is a file and line of an error.
+var place = regexp.MustCompile(`Caddyfile:\d+`)
 
 func TestSecretsStayPlaceholders(t *testing.T) {
 	t.Setenv("SECRET", "a-secret-value-of-the-test")

@@ -75,6 +75,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 // known without a store.
 func (a *App) Validate() error {
 	if err := a.storage().validate(); err != nil {
+		if a.EncryptionKey != nil {
+			return at(a.EncryptionKey.Where, err)
+		}
 		return err
 	}
 	return a.config.Validate()

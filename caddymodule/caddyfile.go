@@ -226,12 +226,13 @@ func (a *App) parseStore(d *caddyfile.Dispenser) error {
 }
 
 func (a *App) parseKey(d *caddyfile.Dispenser) error {
+	place := where(d)
 	list := d.RemainingArgs()
 	switch {
 	case len(list) == 2 && list[0] == "file" && list[1] != "":
-		a.EncryptionKey = &KeyConfig{File: list[1]}
+		a.EncryptionKey = &KeyConfig{File: list[1], Where: place}
 	case len(list) == 2 && list[0] == "env" && list[1] != "":
-		a.EncryptionKey = &KeyConfig{Env: list[1]}
+		a.EncryptionKey = &KeyConfig{Env: list[1], Where: place}
 	case len(list) > 0 && (list[0] == "vault" || list[0] == "aws_kms"):
 		return d.Errf("encryption_key %s: this build does not have it: use `encryption_key file <path>` or `env <name>`", list[0])
 	default:

@@ -291,7 +291,14 @@ func addCondition(rule *guard.Rule, c string) error {
 		}
 		rule.Scopes = append(rule.Scopes, arg)
 	case "client":
-		rule.Clients = append(rule.Clients, strings.Split(arg, "|")...)
+		list := strings.Split(arg, "|")
+		if slices.Contains(list, "") {
+			return fmt.Errorf("condition %q: an empty name beside a bar", c)
+		}
+		if len(rule.Clients) > 0 {
+			return fmt.Errorf("condition %q: no token has two clients: write client:a|b for either", c)
+		}
+		rule.Clients = list
 	case "group":
 		rule.Groups = append(rule.Groups, strings.Split(arg, "|"))
 	case "browser", "api":

@@ -45,6 +45,8 @@ type KeyConfig struct {
 	File string `json:"file,omitempty"`
 	// Env is the name of an environment variable that holds the key.
 	Env string `json:"env,omitempty"`
+	// Where is the place in the configuration, for errors.
+	Where string `json:"where,omitempty"`
 }
 
 // storage is a resolved StoreConfig and KeyConfig. It is comparable: two
