@@ -14,11 +14,13 @@ type logs struct {
 	loggers []*slog.Logger // never empty in use
 }
 
-// use adds a configuration's logger; it is the newest.
+// use adds a configuration's logger, once; it is the newest.
 func (l *logs) use(log *slog.Logger) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.loggers = append(l.loggers, log)
+	if !slices.Contains(l.loggers, log) {
+		l.loggers = append(l.loggers, log)
+	}
 }
 
 // drop takes a configuration's logger away; the last one stays.

@@ -33,6 +33,7 @@ type finds struct {
 type gateFound struct {
 	gate    *Gate
 	route   int // number of the top-level route, over all servers
+	hosts   []string
 	origins []string
 	auth    bool // requests for /_auth/* come this way
 }
@@ -48,8 +49,9 @@ type loginFound struct {
 type openFound struct {
 	name    string
 	route   int
+	hosts   []string // empty: any host
 	origins []string
-	errors  bool // on error routes that hold for every host of a server with a gate
+	errors  bool // on error routes that hold for a host with a gate
 }
 
 // way is what lies between a server and a handler.
@@ -90,18 +92,28 @@ func (f *finds) walk(app *caddyhttp.App, server *caddyhttp.Server, route int) in
 		w.chain(caddyhttp.RouteList{r}, way{auth: true, root: true})
 		w.route++
 	}
-	gated := len(f.gates) > gates
+	gated := f.gates[gates:]
 	for _, r := range errorRoutes {
 		open := len(f.open)
 		w.chain(caddyhttp.RouteList{r}, way{auth: true, root: true, handled: true})
-		if hosts, _ := within(r, nil); gated && len(hosts) == 0 {
-			for i := range f.open[open:] {
-				f.open[open+i].errors = true // a denied request must not reach an upstream this way
-			}
+		for i := range f.open[open:] {
+			o := &f.open[open+i]
+			o.errors = slices.ContainsFunc(gated, func(g gateFound) bool { return meet(g.hosts, o.hosts) })
 		}
 		w.route++
 	}
 	return w.route
+}
+
+// meet reports whether a host may be among both lists of patterns: then a
+// request that a gate on the one way denied may go on by the other.
+func meet(a, b []string) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(a, func(x string) bool {
+		return slices.ContainsFunc(b, func(y string) bool { return covers(x, y) || covers(y, x) })
+	})
 }
 
 // chain walks routes in order and reports whether what follows them is gated.
@@ -188,7 +200,7 @@ func (w *walker) proxy(name string, on way) {
 		return
 	}
 	own, behind := w.origins(on.hosts)
-	w.open = append(w.open, openFound{name: name, route: w.route, origins: append(own, behind...)})
+	w.open = append(w.open, openFound{name: name, route: w.route, hosts: on.hosts, origins: append(own, behind...)})
 }
 
 // gate notes a gate and its origins. The first line must hold for every
@@ -200,7 +212,7 @@ func (w *walker) gate(g *Gate, on way) {
 	if len(g.matchers) > 0 && !on.gated {
 		w.problem("%s: the first gatehouse line of a site must have no matcher, or requests that do not match pass unchecked: put `gatehouse_require` or `gatehouse_public` without one before it", g.Where)
 	}
-	found := gateFound{gate: g, route: w.route, auth: on.auth}
+	found := gateFound{gate: g, route: w.route, hosts: on.hosts, auth: on.auth}
 	for _, h := range on.hosts {
 		own, behind := w.origins([]string{h})
 		found.origins = append(found.origins, append(own, behind...)...)

@@ -1,0 +1,48 @@
+package caddymodule
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+// What a gate denied must not reach an upstream by error routes of another
+// site's, or of a pattern's.
+func TestErrorRoutesOfPatternsAreNoWayAround(t *testing.T) {
+	const login = "login.example.com {\n\tgatehouse_login\n}\n"
+	const gated = "app.example.com {\n\tgatehouse_require\n\treverse_proxy localhost:1\n}\n"
+	const errors = "handle_errors {\n\t\treverse_proxy localhost:2\n\t}\n}"
+	for name, c := range map[string]struct {
+		text string
+		open bool
+	}{
+		"a host in a wildcard site": {login + "*.example.com {\n\t@app host app.example.com\n\thandle @app {\n\t\tgatehouse_require\n\t\treverse_proxy localhost:1\n\t}\n\t" + errors, true},
+		"a wildcard beside":         {login + gated + "*.example.com {\n\trespond hi\n\t" + errors, true},
+		"any host beside":           {login + gated + ":443 {\n\trespond hi\n\t" + errors, true},
+		"a wildcard elsewhere":      {login + gated + "*.example.org {\n\trespond hi\n\t" + errors, false},
+		"another host":              {login + gated + "free.example.com {\n\trespond hi\n\t" + errors, false},
+		"another server":            {login + gated + "http://*.example.com:8080 {\n\trespond hi\n\t" + errors, false},
+	} {
+		_, err := placed(t, c.text)
+		if open := err != nil && strings.Contains(err.Error(), "can be reached without one"); open != c.open || err != nil && !open {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The last configuration's logger stays in use while what is shared closes.
+func TestTheLastLoggerStays(t *testing.T) {
+	l := &logs{}
+	first, second := slog.New(slog.DiscardHandler), slog.New(slog.DiscardHandler)
+	relayed := slog.New(relay{to: l})
+	l.use(first)
+	l.use(first) // who opens what is shared, and then joins it
+	l.use(second)
+	l.drop(second)
+	relayed.Info("a refused reload")
+	if l.newest() != first.Handler() || len(l.loggers) != 1 {
+		t.Errorf("%d loggers", len(l.loggers))
+	}
+	l.drop(first)
+	relayed.Info("closing")
+}
