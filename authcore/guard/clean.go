@@ -29,7 +29,10 @@ func readCredentials(r *http.Request, s *site) credentials {
 		c.bad = true
 		return c
 	}
-	scheme, rest, _ := strings.Cut(auth[0], " ")
+	scheme, rest := auth[0], ""
+	if i := strings.IndexAny(scheme, " \t"); i >= 0 {
+		scheme, rest = scheme[:i], scheme[i:]
+	}
 	if !strings.EqualFold(scheme, "Bearer") {
 		return c
 	}

@@ -229,3 +229,19 @@ func TestMetadataPathIsInserted(t *testing.T) {
 		t.Error("a relative resource was taken")
 	}
 }
+
+func TestABearerThatIsNotOneTokenIsBad(t *testing.T) {
+	s := &site{}
+	for value, bad := range map[string]bool{
+		"Bearer a": false, "bearer a": false, "Bearer  a": false, "Basic YTpi": false, "Bearerx a": false,
+		"Bearer": true, "Bearer ": true, "Bearer\ta": true, "Bearer \ta": true, "Bearer a\tb": true, "Bearer a b": true, "Bearer a,b": true,
+	} {
+		got := readCredentials(&http.Request{Header: http.Header{"Authorization": {value}}}, s)
+		if got.bad != bad || bad && got.bearer != "" {
+			t.Errorf("%q: %+v", value, got)
+		}
+	}
+	if got := readCredentials(&http.Request{Header: http.Header{"Authorization": {"Bearer a", "Basic b"}}}, s); !got.bad {
+		t.Errorf("two headers: %+v", got)
+	}
+}
