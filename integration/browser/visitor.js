@@ -6,7 +6,7 @@ import { chromium } from 'playwright-core';
 const flags = [
   '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
   // The names of the tests exist nowhere; every other name must not be looked up.
-  '--host-resolver-rules=MAP *.gatehouse.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost, EXCLUDE *.gatehouse.test',
+  '--host-resolver-rules=MAP *.gatehouse.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost',
   '--font-render-hinting=none',
 ];
 
