@@ -6,13 +6,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -38,15 +37,12 @@ const (
 // another; the figure is the median over all rounds.
 func BenchmarkGate(b *testing.B) {
 	s := start(b)
-	token := s.token(b)
-	bare := newLoad(b, s, s.bare, token)
-	gated := newLoad(b, s, s.gated, token)
-	refused(b, s.gated)
+	bare, gated := newLoad(b, s, "bare"), newLoad(b, s, "gate")
 	bare.run(b, *length)
 	gated.run(b, *length)
 
 	fmt.Printf("gate beside bare reverse_proxy: %d connections, bearer token of %d bytes, GOGC=%s, %s, %d CPUs\n",
-		connections, len(token), gogc(), runtime.Version(), runtime.NumCPU())
+		connections, len(s.token), gogc(), runtime.Version(), runtime.NumCPU())
 	b.ResetTimer()
 	var ratios, cpus []float64
 	for round := range *rounds {
@@ -77,11 +73,10 @@ func BenchmarkGate(b *testing.B) {
 // as the gate's, which the proxy and the upstream have to carry.
 func BenchmarkParts(b *testing.B) {
 	s := start(b)
-	token := s.token(b)
 	names := []string{"bare", "gate", "gate, headers none", "bare, with such headers"}
 	var loads []*load
-	for _, address := range []string{s.bare, s.gated, s.nameless, s.headered} {
-		l := newLoad(b, s, address, token)
+	for _, site := range []string{"bare", "gate", "nameless", "headers"} {
+		l := newLoad(b, s, site)
 		l.run(b, *length)
 		loads = append(loads, l)
 	}
@@ -105,43 +100,6 @@ func BenchmarkParts(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// refused checks that the gate is there: without a token it lets nobody in.
-func refused(b *testing.B, address string) {
-	r, err := http.Get("http://" + address + "/orders")
-	if err != nil {
-		b.Fatal(err)
-	}
-	_ = r.Body.Close()
-	if r.StatusCode != http.StatusUnauthorized {
-		b.Fatalf("without a token: %s", r.Status)
-	}
-}
-
-// profile writes a CPU profile of the server while the gate is under load.
-func (s *server) profile(b *testing.B, gated *load) {
-	const seconds = 8
-	done := make(chan error, 1)
-	go func() {
-		r, err := http.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.admin, seconds))
-		if err != nil {
-			done <- err
-			return
-		}
-		defer r.Body.Close()
-		out, err := os.Create(*profile)
-		if err != nil {
-			done <- err
-			return
-		}
-		_, err = io.Copy(out, r.Body)
-		done <- errors.Join(err, out.Close())
-	}()
-	gated.run(b, (seconds+1)*time.Second)
-	if err := <-done; err != nil {
-		b.Error(err)
-	}
-}
-
 // allocations is how many the server makes for one request.
 func (l *load) allocations(b *testing.B) float64 {
 	before := l.server.mallocs(b)
@@ -151,27 +109,7 @@ func (l *load) allocations(b *testing.B) float64 {
 			b.Fatal(err)
 		}
 	}
-	return float64(l.server.mallocs(b)-before) / float64(n)
-}
-
-// mallocs reads the server's count of allocations.
-func (s *server) mallocs(b *testing.B) int {
-	r, err := http.Get("http://" + s.admin + "/debug/pprof/allocs?debug=1")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer r.Body.Close()
-	text, err := io.ReadAll(r.Body)
-	if err != nil {
-		b.Fatal(err)
-	}
-	_, rest, _ := bytes.Cut(text, []byte("# Mallocs = "))
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	n, err := strconv.Atoi(string(line))
-	if err != nil {
-		b.Fatal(err)
-	}
-	return n
+	return (l.server.mallocs(b) - before) / float64(n)
 }
 
 // figure is what one site did in one round.
@@ -192,9 +130,10 @@ type conn struct {
 	read *bufio.Reader
 }
 
-func newLoad(b *testing.B, s *server, address, token string) *load {
+func newLoad(b *testing.B, s *server, site string) *load {
+	address := strings.TrimPrefix(s.URL(site), "http://")
 	l := &load{server: s, request: fmt.Appendf(nil,
-		"GET /orders?page=1 HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: application/json\r\nAuthorization: Bearer %s\r\n\r\n", address, token)}
+		"GET /orders?page=1 HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: application/json\r\nAuthorization: Bearer %s\r\n\r\n", address, s.token)}
 	for range connections {
 		c, err := net.Dial("tcp", address)
 		if err != nil {
