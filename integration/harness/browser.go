@@ -163,6 +163,38 @@ func (b *Browser) step(method string, u, from *url.URL, site string, form url.Va
 	return res.Header.Get("Location"), nil
 }
 
+// Fetch asks for an address as a script of the page shown does: with cookies,
+// and no redirect followed. The page stays where it is.
+func (b *Browser) Fetch(method, target string) (*http.Response, string, error) {
+	u, err := url.Parse(target)
+	if err != nil {
+		return nil, "", err
+	}
+	r, err := http.NewRequest(method, target, http.NoBody)
+	if err != nil {
+		return nil, "", err
+	}
+	site := relation(b.URL, u)
+	r.Header.Set("Accept", "*/*")
+	r.Header.Set("Sec-Fetch-Mode", "cors")
+	r.Header.Set("Sec-Fetch-Dest", "empty")
+	r.Header.Set("Sec-Fetch-Site", site)
+	if site != "same-origin" || method != http.MethodGet {
+		r.Header.Set("Origin", b.URL.Scheme+"://"+b.URL.Host)
+	}
+	if site != "cross-site" {
+		for _, c := range b.jar.Cookies(u) {
+			r.AddCookie(c)
+		}
+	}
+	res, err := b.client.Do(r)
+	if err != nil {
+		return nil, "", err
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	return res, string(body), errors.Join(err, res.Body.Close())
+}
+
 // relation is what Chromium says in Sec-Fetch-Site of a request from one
 // address to another: ports make an origin, but no site.
 func relation(from, to *url.URL) string {

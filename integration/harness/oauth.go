@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,6 +24,7 @@ type Provider struct {
 type Answer struct {
 	Status  int
 	Header  http.Header
+	Raw     []byte `json:"-"` // the body
 	Access  string `json:"access_token"`
 	ID      string `json:"id_token"`
 	Refresh string `json:"refresh_token"`
@@ -53,7 +55,7 @@ func (p Provider) Token(c Client, form url.Values) (*Answer, error) {
 	if c.Secret != "" {
 		r.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(c.Secret))
 	}
-	client := http.Client{Timeout: 30 * time.Second}
+	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DialContext: dialLocalhost, DisableKeepAlives: true}}
 	res, err := client.Do(r)
 	if err != nil {
 		return nil, err
@@ -63,7 +65,7 @@ func (p Provider) Token(c Client, form url.Values) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Answer{Status: res.StatusCode, Header: res.Header}
+	a := &Answer{Status: res.StatusCode, Header: res.Header, Raw: raw}
 	if err := json.Unmarshal(raw, a); err != nil {
 		return nil, fmt.Errorf("token endpoint: %d %q: %w", res.StatusCode, raw, err)
 	}
@@ -141,22 +143,30 @@ func (p Provider) Machine(t testing.TB, c Client, scope string) string {
 // Call sends a request with a bearer token, if it is not empty.
 func Call(t testing.TB, method, target, token string) (*http.Response, string) {
 	t.Helper()
+	header := http.Header{}
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	res, body, err := Do(method, target, header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, body
+}
+
+// Do sends a request as a program does and follows no redirect.
+func Do(method, target string, header http.Header) (*http.Response, string, error) {
 	r, err := http.NewRequest(method, target, http.NoBody)
 	if err != nil {
-		t.Fatal(err)
+		return nil, "", err
 	}
-	if token != "" {
-		r.Header.Set("Authorization", "Bearer "+token)
-	}
-	client := http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	r.Header = header.Clone()
+	transport := &http.Transport{DialContext: dialLocalhost, DisableKeepAlives: true}
+	client := http.Client{Timeout: 30 * time.Second, Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	res, err := client.Do(r)
 	if err != nil {
-		t.Fatal(err)
+		return nil, "", err
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	_ = res.Body.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res, string(body)
+	return res, string(body), errors.Join(err, res.Body.Close())
 }

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -125,6 +127,9 @@ func (s *Server) Port(name string) int {
 	s.ports[name] = FreePort(s.t)
 	return s.ports[name]
 }
+
+// Ports returns the names of all ports that were asked for, sorted.
+func (s *Server) Ports() []string { return slices.Sorted(maps.Keys(s.ports)) }
 
 // URL returns http://localhost:PORT of a named port.
 func (s *Server) URL(name string) string { return "http://localhost:" + strconv.Itoa(s.Port(name)) }
