@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/guard"
+	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/secret"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/memstore"
@@ -127,5 +129,58 @@ func TestAnImageSignsNobodyOut(t *testing.T) {
 	}
 	if b.get(appOrigin + "/"); b.body != "upstream" {
 		t.Errorf("an image ended the session: %d at %s", b.status, b.url)
+	}
+}
+
+// Routes for errors run on the request as it came, whose cookies the site's
+// gate took away: the person must not be led to sign in, again and again.
+func TestErrorRoutesKnowWhoTheRequestIs(t *testing.T) {
+	w := newWorld(t)
+	b := w.firstUser("ann@example.com")
+	b.get(appOrigin + "/")
+	gate := func(r guard.Rule) *guard.Gate {
+		g, err := w.engine.Gate(authcore.GateConfig{Pool: "default", Rule: r, Origins: []string{appOrigin}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	site, errorRoute := gate(guard.Rule{Mode: guard.Require}), gate(guard.Rule{Mode: guard.Require})
+	failed := errors.New("no upstream")
+	request := func(cookies bool) *http.Request {
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		if cookies {
+			for _, c := range b.jar.Cookies(b.url) {
+				r.AddCookie(c)
+			}
+		}
+		ctx := mux.WithClient(context.Background(), mux.Client{Origin: appOrigin, OrigURI: "/"})
+		return r.WithContext(guard.WithMemory(ctx, new(guard.Memory)))
+	}
+	r := request(true)
+	err := site.Handle(httptest.NewRecorder(), r, func(http.ResponseWriter, *http.Request, guard.Identity) error { return failed })
+	if !errors.Is(err, failed) || len(r.Header["Cookie"]) != 0 {
+		t.Fatalf("%v %v", err, r.Header)
+	}
+	r.Header.Set("X_Auth-User", "smuggled")
+	var seen *http.Request
+	next := func(_ http.ResponseWriter, r *http.Request, who guard.Identity) error {
+		seen = r
+		return nil
+	}
+	if err := errorRoute.Handle(httptest.NewRecorder(), r, next); err != nil || seen == nil {
+		t.Fatalf("the error route was not reached: %v", err)
+	}
+	if seen.Header.Get("X-Auth-User") == "" || seen.Header["X_Auth-User"] != nil {
+		t.Errorf("%v", seen.Header)
+	}
+	// A stranger is remembered as one.
+	r, seen = request(false), nil
+	for _, g := range []*guard.Gate{site, errorRoute} {
+		out := httptest.NewRecorder()
+		if err := g.Handle(out, r, next); err != nil || out.Code != http.StatusFound || seen != nil {
+			t.Errorf("%v %d", err, out.Code)
+		}
 	}
 }

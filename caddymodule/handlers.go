@@ -164,7 +164,11 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return refuseStart(w, err)
 	}
 	defer leave()
-	r = r.WithContext(mux.WithClient(r.Context(), client))
+	ctx := mux.WithClient(r.Context(), client)
+	if slices.Contains(g.handled, client.Origin) {
+		ctx = guard.WithMemory(ctx, memoryOf(r))
+	}
+	r = r.WithContext(ctx)
 	err = g.gate.Handle(w, r, func(w http.ResponseWriter, r *http.Request, who guard.Identity) error {
 		setPlaceholders(r, who.Principal)
 		return next.ServeHTTP(w, r)
@@ -175,6 +179,20 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return g.deny(w, r, client.Origin, denial)
 	}
 	return err
+}
+
+// memoryVar names the variable of a request that its gates share.
+const memoryVar = "gatehouse"
+
+// memoryOf returns the memory that a request's gates share, those on routes
+// for errors included.
+func memoryOf(r *http.Request) *guard.Memory {
+	m, ok := caddyhttp.GetVar(r.Context(), memoryVar).(*guard.Memory)
+	if !ok {
+		m = new(guard.Memory)
+		caddyhttp.SetVar(r.Context(), memoryVar, m)
+	}
+	return m
 }
 
 // applies reports whether the line is for a request: if its matcher takes the

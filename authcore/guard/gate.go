@@ -21,6 +21,19 @@ type passed struct {
 
 type passedKey struct{}
 
+// Memory keeps what the gates of a request found out where its context does
+// not reach: a server runs its routes for errors on the request as it came,
+// from whose headers the credentials are gone by then.
+type Memory struct{ passed *passed }
+
+type memoryKey struct{}
+
+// WithMemory returns a context with which Handle remembers. Both requests, of
+// the site's routes and of those for errors, must carry the same Memory.
+func WithMemory(ctx context.Context, m *Memory) context.Context {
+	return context.WithValue(ctx, memoryKey{}, m)
+}
+
 // Handle judges a request. It answers what is the site's own (callback,
 // logout, me, metadata) and the redirect to sign in, and returns nil; or it
 // returns a *Denial; or it calls next once with the request cleaned and named,
@@ -37,8 +50,13 @@ func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
 	}
 	seen, _ := r.Context().Value(passedKey{}).(*passed)
 	if seen == nil || seen.site.Pool.ID != s.Pool.ID {
-		seen = &passed{site: s, creds: readCredentials(r, s)}
-		handled, err := g.own(w, r, s, seen.creds, client) // reads cookies that clean takes away
+		var handled bool
+		var err error
+		if seen = recall(r, s); seen == nil {
+			seen = &passed{site: s, creds: readCredentials(r, s)}
+			remember(r, seen)
+			handled, err = g.own(w, r, s, seen.creds, client) // reads cookies that clean takes away
+		}
 		clean(r)
 		if handled || err != nil {
 			return err
@@ -61,6 +79,20 @@ func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
 		}
 	}
 	return g.pass(w, r, s, seen, next)
+}
+
+// recall returns what was found out before the site failed to answer.
+func recall(r *http.Request, s *site) *passed {
+	if m, ok := r.Context().Value(memoryKey{}).(*Memory); ok && m.passed != nil && m.passed.site.Pool.ID == s.Pool.ID && m.passed.site.Origin == s.Origin {
+		return m.passed
+	}
+	return nil
+}
+
+func remember(r *http.Request, p *passed) {
+	if m, ok := r.Context().Value(memoryKey{}).(*Memory); ok {
+		m.passed = p
+	}
 }
 
 // errAnonymous means that a request carries no credential this gate takes.
