@@ -377,6 +377,7 @@ func authorizeCmd(s *story, ts *testscript.TestScript, args []string) error {
 // tokenCmd calls the token endpoint and sets $access, $refresh and $id to what
 // it got; without an answer they are empty.
 func tokenCmd(s *story, ts *testscript.TestScript, args []string) error {
+	until, args := untilFlag(args)
 	form, id, secret, post := url.Values{}, "", "", false
 	for len(args) > 1 && (args[0] == "-c" || args[0] == "-u" || args[0] == "-p") {
 		id, secret, _ = strings.Cut(args[1], ":")
@@ -386,7 +387,7 @@ func tokenCmd(s *story, ts *testscript.TestScript, args []string) error {
 	for _, a := range args {
 		name, value, ok := strings.Cut(a, "=")
 		if !ok {
-			return errors.New("usage: token [-c CLIENT | -u CLIENT:SECRET | -p CLIENT:SECRET] NAME=VALUE…")
+			return errors.New("usage: token [-until STATUS] [-c CLIENT | -u CLIENT:SECRET | -p CLIENT:SECRET] NAME=VALUE…")
 		}
 		form.Add(name, value)
 	}
@@ -395,16 +396,23 @@ func tokenCmd(s *story, ts *testscript.TestScript, args []string) error {
 		form.Set("client_secret", secret)
 		secret = ""
 	}
-	a, err := s.provider(ts).Token(harness.Client{ID: id, Secret: secret}, form)
-	if err != nil {
+	var a *harness.Answer
+	return poll(until, func() (_ int, err error) {
+		if a, err = s.provider(ts).Token(harness.Client{ID: id, Secret: secret}, form); err != nil {
+			return 0, err
+		}
+		return a.Status, nil
+	}, func(err error) error {
+		if a == nil {
+			return err
+		}
+		s.answer = answer{a.Status, a.Header}
+		ts.Setenv("access", a.Access)
+		ts.Setenv("refresh", a.Refresh)
+		ts.Setenv("id", a.ID)
+		say(ts, pretty(a.Raw))
 		return err
-	}
-	s.answer = answer{a.Status, a.Header}
-	ts.Setenv("access", a.Access)
-	ts.Setenv("refresh", a.Refresh)
-	ts.Setenv("id", a.ID)
-	say(ts, pretty(a.Raw))
-	return nil
+	})
 }
 
 // claimsCmd prints header and claims of a token, without looking at its signature.
