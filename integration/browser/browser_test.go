@@ -1,6 +1,9 @@
 package browser
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
@@ -58,6 +61,11 @@ const global = `{
 	gatehouse {
 		brand "Gatehouse demo"
 		group staff
+		client shop {
+			name "The shop"
+			redirect {{shop}}/callback
+			scopes openid email
+		}
 	}
 }
 http://localhost:{{port ready}} {
@@ -104,9 +112,20 @@ https://app.gatehouse.test:{{port app}} {
 }
 
 // start starts a server at the place, in front of the upstream.
-func (p place) start(t *testing.T, up *harness.Upstream) *harness.Server {
+func (p place) start(t *testing.T, up *harness.Upstream, shop string) *harness.Server {
 	t.Helper()
-	return harness.Start(t, p.caddyfile, harness.Options{Ready: "ready", Vars: map[string]string{"up": up.Address}})
+	return harness.Start(t, p.caddyfile, harness.Options{Ready: "ready", Vars: map[string]string{"up": up.Address, "shop": shop}})
+}
+
+// newShop is an application that is a client of the login host.
+func newShop(t *testing.T) string {
+	t.Helper()
+	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		_, _ = io.WriteString(w, "the shop") // a browser that went away needs no page
+	}))
+	t.Cleanup(shop.Close)
+	return shop.URL
 }
 
 // TestHostedLogin walks through the pages in Chromium, with JavaScript and without.
@@ -116,11 +135,12 @@ func TestHostedLogin(t *testing.T) {
 		for _, javascript := range []string{"on", "off"} {
 			t.Run(p.name+", JavaScript "+javascript, func(t *testing.T) {
 				up := harness.NewUpstream(t)
-				s := p.start(t, up)
-				vars := map[string]string{"APP": s.Expand(p.app), "LOGIN": s.Expand(p.login), "JAVASCRIPT": javascript, "FIRST_LINK": s.FirstLink()}
+				shop := newShop(t)
+				s := p.start(t, up, shop)
+				vars := map[string]string{"APP": s.Expand(p.app), "LOGIN": s.Expand(p.login), "SHOP": shop, "JAVASCRIPT": javascript, "FIRST_LINK": s.FirstLink()}
 				node(t, vars, "walk.js", "firstUser", "signInAndOut")
 				vars["INVITE_LINK"] = invite(t, s, "bob@example.com", "--group", "staff")
-				node(t, vars, "walk.js", "invited", "tabs", "showPassword")
+				node(t, vars, "walk.js", "client", "invited", "tabs", "showPassword")
 				identified(t, up)
 			})
 		}

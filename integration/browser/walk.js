@@ -1,10 +1,11 @@
 // The hosted login from the first link to the last sign-out. browser_test.go
 // starts a server for it, says where it is, and names the parts to walk.
 import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
 import { Visitor, launch } from './visitor.js';
 import { cookies, inspect } from './inspect.js';
 
-const { APP, LOGIN, FIRST_LINK, INVITE_LINK } = process.env;
+const { APP, LOGIN, SHOP, FIRST_LINK, INVITE_LINK } = process.env;
 const javascript = process.env.JAVASCRIPT === 'on';
 const secure = APP.startsWith('https:');
 const origins = [...new Set([APP, LOGIN].map((u) => new URL(u).origin))];
@@ -166,6 +167,39 @@ async function tabs() {
   await v.close();
 }
 
+// A client of its own origin: Chromium applies the page's form-action to the
+// redirects that follow the form, as far as the client's callback.
+async function client() {
+  const v = await visit();
+  const redirect_uri = `${SHOP}/callback`, verifier = randomBytes(32).toString('base64url');
+  await v.go(`${LOGIN}/oauth2/authorize?${new URLSearchParams({
+    response_type: 'code', client_id: 'shop', redirect_uri, scope: 'openid email', state: 'state of the shop',
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'), code_challenge_method: 'S256',
+  })}`);
+  assert.equal(await v.heading(), 'Sign in');
+  assert.match(await v.text(), /to continue to The shop/);
+  await inspect(v);
+  await v.signIn(ann.identifier, 'not the password');
+  await v.fill(ann);
+  await v.enter('password');
+  assert.equal(await v.text(), 'the shop');
+  const back = new URL(v.url).searchParams;
+  assert.equal(back.get('state'), 'state of the shop');
+  assert.equal(back.get('iss'), LOGIN);
+  v.quiet([...origins, SHOP]);
+  await v.close();
+  if (LOGIN.startsWith('http://localhost:')) await redeem(redirect_uri, back.get('code'), verifier);
+}
+
+async function redeem(redirect_uri, code, code_verifier) {
+  const answer = await fetch(`${LOGIN}/oauth2/token`, {
+    method: 'POST', body: new URLSearchParams({ grant_type: 'authorization_code', client_id: 'shop', code, redirect_uri, code_verifier }),
+  });
+  const { id_token, ...rest } = await answer.json();
+  assert.equal(answer.status, 200, JSON.stringify(rest));
+  assert.equal(JSON.parse(Buffer.from(id_token.split('.')[1], 'base64url')).email, ann.identifier);
+}
+
 // The eye in the password field shows the password and hides it again.
 async function showPassword() {
   if (!javascript) return;
@@ -185,7 +219,7 @@ async function showPassword() {
 }
 
 try {
-  const parts = { firstUser, signInAndOut, invited, tabs, showPassword };
+  const parts = { firstUser, signInAndOut, invited, tabs, client, showPassword };
   for (const name of process.argv.slice(2)) {
     const began = performance.now();
     await parts[name]();
