@@ -19,8 +19,8 @@ import (
 )
 
 var (
-	rounds  = flag.Int("rounds", 24, "measured rounds; each runs both sites once")
-	length  = flag.Duration("length", 500*time.Millisecond, "how long one site runs in a round")
+	rounds  = flag.Int("rounds", 60, "measured rounds; each runs both sites once")
+	length  = flag.Duration("length", 250*time.Millisecond, "how long one site runs in a round")
 	profile = flag.String("profile", "", "file that a CPU profile of the server under gated load is written to")
 )
 
