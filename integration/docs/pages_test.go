@@ -65,7 +65,7 @@ func examples(t *testing.T) map[string]string {
 	return out
 }
 
-// validate adapts and validates, and sees that it makes no file of ours.
+// validate adapts, validates and checks, and sees that it makes no file of ours.
 func validate(t *testing.T, caddyfile string) {
 	t.Helper()
 	home := t.TempDir()
@@ -81,6 +81,9 @@ func validate(t *testing.T, caddyfile string) {
 	}
 	if _, err := caddy(t, home, "validate", "--adapter", "caddyfile", "--config", file); err != nil {
 		t.Fatalf("%v\n%s", err, caddyfile)
+	}
+	if report, err := caddy(t, home, "gatehouse", "check", "--adapter", "caddyfile", "--config", file); err != nil || !strings.Contains(report, "http") {
+		t.Errorf("check: %v\n%s", err, report)
 	}
 	_ = filepath.WalkDir(home, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && strings.Contains(path, "gatehouse") {
