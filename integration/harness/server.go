@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -136,20 +135,6 @@ func (s *Server) URL(name string) string { return "http://localhost:" + strconv.
 
 // Admin returns the address of Caddy's admin endpoint.
 func (s *Server) Admin() string { return "127.0.0.1:" + strconv.Itoa(s.Port("admin")) }
-
-// FreePort returns a loopback port that is free now.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return port
-}
 
 // env is the environment of the server and of the command line beside it.
 func (s *Server) env() []string {
