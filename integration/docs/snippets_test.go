@@ -83,6 +83,12 @@ func get(t *testing.T, address, header, value string) (int, string) {
 	if header != "" {
 		r.Header.Set(header, value)
 	}
+	return send(t, r)
+}
+
+// send sends a request and reads the answer.
+func send(t *testing.T, r *http.Request) (int, string) {
+	t.Helper()
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
