@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/guard"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/secret"
 	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/memstore"
@@ -45,10 +46,12 @@ func TestSignInsUnderWayAreBounded(t *testing.T) {
 	}
 }
 
-// brittle is a store that can be made to answer nothing.
+// brittle is a store that can be made to fail.
 type brittle struct {
 	*memstore.Store
-	down atomic.Bool
+	down    atomic.Bool // answers nothing
+	full    atomic.Bool // takes nothing
+	refused atomic.Int64
 }
 
 func (s *brittle) Get(ctx context.Context, keys ...store.Key) ([]store.Entry, error) {
@@ -58,7 +61,16 @@ func (s *brittle) Get(ctx context.Context, keys ...store.Key) ([]store.Entry, er
 	return s.Store.Get(ctx, keys...)
 }
 
-func TestAKnownSessionOutlivesTheStore(t *testing.T) {
+func (s *brittle) Commit(ctx context.Context, t store.Txn) (store.Receipt, error) {
+	if s.down.Load() || s.full.Load() {
+		s.refused.Add(1)
+		return store.Receipt{}, errors.New("the disk is full")
+	}
+	return s.Store.Commit(ctx, t)
+}
+
+func brittleWorld(t *testing.T) (*world, *brittle) {
+	t.Helper()
 	w := &world{t: t, clock: &clock{t: time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)}, handlers: map[string]http.Handler{}}
 	st := &brittle{Store: memstore.New(memstore.Options{Now: w.clock.now})}
 	var err error
@@ -73,16 +85,25 @@ func TestAKnownSessionOutlivesTheStore(t *testing.T) {
 		}
 	})
 	w.configure(config())
+	return w, st
+}
+
+func TestAKnownSessionOutlivesTheStore(t *testing.T) {
+	w, st := brittleWorld(t)
 	b := w.firstUser("ann@example.com")
 	if b.get(appOrigin + "/"); b.body != "upstream" {
 		t.Fatalf("%d at %s", b.status, b.url)
 	}
+	token := w.machine("orders.read")
 	st.down.Store(true)
 	w.clock.add(time.Minute) // past what is believed without a look at the store
 	for i := range 3 {
 		if b.get(appOrigin + "/"); b.body != "upstream" {
 			t.Errorf("request %d: %d %s", i, b.status, b.body)
 		}
+	}
+	if res := w.call("GET", apiOrigin+"/", token); res.StatusCode != http.StatusOK {
+		t.Errorf("a token: %d", res.StatusCode)
 	}
 	w.clock.add(13 * time.Hour) // past the idle life
 	if b.get(appOrigin + "/"); b.status != http.StatusServiceUnavailable || w.reached != nil {
@@ -181,6 +202,77 @@ func TestErrorRoutesKnowWhoTheRequestIs(t *testing.T) {
 		out := httptest.NewRecorder()
 		if err := g.Handle(out, r, next); err != nil || out.Code != http.StatusFound || seen != nil {
 			t.Errorf("%v %d", err, out.Code)
+		}
+	}
+}
+
+// A public path takes requests of other sites, but no word of theirs for who
+// sent them.
+func TestCrossSiteWritesToPublicPathsAreAnonymous(t *testing.T) {
+	w := newWorld(t)
+	b := w.firstUser("ann@example.com")
+	b.get(appOrigin + "/")
+	for _, c := range []struct {
+		origin, site string
+		named        bool
+	}{{appOrigin, "same-origin", true}, {apiOrigin, "same-site", false}, {"", "", false}} {
+		r, err := http.NewRequest(http.MethodPost, appOrigin+"/healthz", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.origin != "" {
+			r.Header.Set("Origin", c.origin)
+			r.Header.Set("Sec-Fetch-Site", c.site)
+		}
+		for _, cookie := range b.jar.Cookies(b.url) {
+			r.AddCookie(cookie)
+		}
+		res, err := w.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if named := w.reached != nil && w.reached.Header.Get("X-Auth-User") != ""; res.StatusCode != http.StatusOK || named != c.named ||
+			named != (w.who.Principal.Kind == pool.Person) {
+			t.Errorf("from %q: %d, named %v", c.origin, res.StatusCode, named)
+		}
+	}
+}
+
+func TestARememberedTokenDiesWithItsIssuer(t *testing.T) {
+	w := newWorld(t)
+	token := w.machine("orders.read")
+	if res := w.call("GET", apiOrigin+"/", token); res.StatusCode != http.StatusOK {
+		t.Fatal(res.StatusCode)
+	}
+	c := config()
+	c.Pools[0].Issuer, c.Pools[0].IssuerExplicit = "http://elsewhere.localhost", true
+	w.configure(c)
+	if res := w.call("GET", apiOrigin+"/", token); res.StatusCode != http.StatusUnauthorized || w.reached != nil {
+		t.Errorf("%d", res.StatusCode)
+	}
+}
+
+func TestAStoreThatTakesNothingIsAskedOnce(t *testing.T) {
+	w, st := brittleWorld(t)
+	b := w.firstUser("ann@example.com")
+	b.get(appOrigin + "/")
+	st.full.Store(true)
+	w.clock.add(6 * time.Minute)
+	b.get(appOrigin + "/")
+	first := st.refused.Load()
+	for range 5 {
+		if b.get(appOrigin + "/"); b.body != "upstream" {
+			t.Fatalf("%d at %s", b.status, b.url)
+		}
+	}
+	if more := st.refused.Load() - first; first == 0 || more != 0 {
+		t.Errorf("the use of the session was recorded %d times in vain, and then %d times", first, more)
+	}
+	st.full.Store(false)
+	for range 4 { // past the idle life, with a use now and then
+		w.clock.add(4 * time.Hour)
+		if b.get(appOrigin + "/"); b.body != "upstream" {
+			t.Fatalf("%d at %s", b.status, b.url)
 		}
 	}
 }

@@ -24,7 +24,7 @@ func TestErrorRoutesOfPatternsAreNoWayAround(t *testing.T) {
 		"another server":            {login + gated + "http://*.example.com:8080 {\n\trespond hi\n\t" + errors, false},
 	} {
 		_, err := placed(t, c.text)
-		if open := err != nil && strings.Contains(err.Error(), "can be reached without one"); open != c.open || err != nil && !open {
+		if open := err != nil && strings.Contains(err.Error(), "can be reached without a gate"); open != c.open || err != nil && !open {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -45,4 +45,25 @@ func TestTheLastLoggerStays(t *testing.T) {
 	}
 	l.drop(first)
 	relayed.Info("closing")
+}
+
+// Behind a login without a gate an upstream would see the cookies of all who
+// sign in.
+func TestNothingStandsBehindALoginUngated(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		open bool
+	}{
+		"behind it":       {"login.example.com {\n\tgatehouse_login\n\treverse_proxy localhost:1\n}", true},
+		"beside it":       {"login.example.com {\n\thandle /portal/* {\n\t\treverse_proxy localhost:1\n\t}\n\thandle {\n\t\tgatehouse_login\n\t}\n}", true},
+		"gated":           {"login.example.com {\n\tgatehouse_login\n\tgatehouse_require\n\treverse_proxy localhost:1\n}", false},
+		"open on purpose": {"login.example.com {\n\tgatehouse_login\n\tgatehouse_public\n\treverse_proxy localhost:1\n}", false},
+		"no upstream":     {"login.example.com {\n\tgatehouse_login\n\trespond hi\n}", false},
+		"another site":    {"login.example.com {\n\tgatehouse_login\n}\nwww.example.com {\n\treverse_proxy localhost:1\n}", false},
+	} {
+		_, err := placed(t, c.text)
+		if open := err != nil && strings.Contains(err.Error(), "which has the login, can be reached without a gate"); open != c.open || err != nil && !open {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

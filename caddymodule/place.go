@@ -88,16 +88,21 @@ func (f *finds) judgeGates() {
 	}
 }
 
-// judgeOpen refuses what would leave a site with a gate open.
+// judgeOpen refuses what would leave a site with a gate open, and what would
+// hand the cookies of a login to somebody behind it: a gate takes them away.
 func (f *finds) judgeOpen() {
 	for _, open := range f.open {
-		i := slices.IndexFunc(f.gates, func(g gateFound) bool {
-			return g.route == open.route || slices.ContainsFunc(g.origins, func(o string) bool { return slices.Contains(open.origins, o) })
-		})
-		where := ""
+		near := func(route int, origins []string) bool {
+			return route == open.route || slices.ContainsFunc(origins, func(o string) bool { return slices.Contains(open.origins, o) })
+		}
+		i := slices.IndexFunc(f.gates, func(g gateFound) bool { return near(g.route, g.origins) })
+		j := slices.IndexFunc(f.logins, func(l loginFound) bool { return near(l.route, l.origins) })
+		where, has := "", "a gate"
 		switch {
 		case i >= 0:
 			where = f.gates[i].gate.Where
+		case j >= 0:
+			where, has = f.logins[j].login.Where, "the login"
 		case !open.errors:
 			continue
 		}
@@ -105,7 +110,7 @@ func (f *finds) judgeOpen() {
 		if len(open.origins) > 0 {
 			site = open.origins[0]
 		}
-		f.problems = append(f.problems, at(where, fmt.Errorf("%s on %s, which has a gate, can be reached without one: add gatehouse_require, or gatehouse_public to say that it is open", open.name, site)))
+		f.problems = append(f.problems, at(where, fmt.Errorf("%s on %s, which has %s, can be reached without a gate: add gatehouse_require, or gatehouse_public to say that it is open", open.name, site, has)))
 	}
 }
 

@@ -41,6 +41,7 @@ type gateFound struct {
 // loginFound is a login with one way that leads to it.
 type loginFound struct {
 	login   *Login
+	route   int
 	origins []string // its own
 	behind  []string // if TLS ends in front of us
 }
@@ -233,7 +234,7 @@ func (w *walker) login(l *Login, on way) {
 		w.problem("%s: requests for the login's own paths do not come here: a path matcher stands around it", l.Where)
 	}
 	own, behind := w.origins(on.hosts)
-	w.logins = append(w.logins, loginFound{l, own, behind})
+	w.logins = append(w.logins, loginFound{l, w.route, own, behind})
 }
 
 // errNoName refuses a site without a host name of its own.

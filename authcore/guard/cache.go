@@ -28,6 +28,7 @@ type entry struct {
 	access *token.Access     // of a bearer token
 	live   *session.LiveSite // of a cookie
 
+	touched  atomic.Int64 // when recording its use was last tried, in Unix nanoseconds
 	rendered atomic.Pointer[rendering]
 }
 

@@ -65,6 +65,9 @@ func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
 	}
 	public := g.rule.Mode == Public || len(g.rule.Public) > 0 && g.rule.open(rawPath(client.OrigURI), r.URL.EscapedPath())
 	e, err := g.who(r, s, seen)
+	if err == nil && public && e.principal.Browser && sameOrigin(r) != nil {
+		e, err = nil, errAnonymous // what another site sends is nobody's word
+	}
 	if err != nil {
 		stripIdentity(r.Header) // an earlier line may have named the caller
 		if !public {

@@ -19,6 +19,8 @@ const (
 	sessionFresh = 30 * time.Second
 	// touchAfter is how coarse the last use of a session is.
 	touchAfter = 5 * time.Minute
+	// touchRetry is the pause after an attempt to record it, successful or not.
+	touchRetry = 10 * time.Second
 	// assertionFresh is how long a signed assertion of 60 s is handed out.
 	assertionFresh = 25 * time.Second
 )
@@ -34,6 +36,9 @@ const (
 func (g *Guard) bearer(ctx context.Context, s *site, raw string) (*entry, error) {
 	d := digestOf(kindToken, s.Pool.ID, "", raw)
 	e, hit := g.cache.get(d)
+	if hit && e.access.Issuer != s.Pool.Issuer {
+		hit = false // the pool has moved: look closer
+	}
 	if hit {
 		if err := g.tokens.Standing(ctx, s.Pool, e.access); err != nil {
 			g.cache.drop(d)
@@ -114,8 +119,13 @@ func (g *Guard) session(ctx context.Context, s *site, id string) (*entry, error)
 	return e, nil
 }
 
-// touch records the use of a session; failing to is no reason to refuse.
+// touch records the use of a session; failing to is no reason to refuse. Of
+// requests at once one does it, and a store that is down is not asked by all.
 func (g *Guard) touch(ctx context.Context, s *site, d digest, e *entry) {
+	now, last := g.now().UnixNano(), e.touched.Load()
+	if now >= last && now-last < int64(touchRetry) || !e.touched.CompareAndSwap(last, now) {
+		return
+	}
 	if err := g.sessions.Touch(ctx, s.Pool, e.live); err != nil {
 		g.log.WarnContext(ctx, "session use not recorded", "pool", s.Pool.Name, "error", err)
 		return
