@@ -16,21 +16,50 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "gatehouse",
-		Usage: "user|client|key …",
+		Usage: "user|client|key|check",
 		Short: "Looks after Gatehouse's users, clients and keys",
 		Long: `Talks to the running server over its admin socket in the data directory.
 When none runs, the embedded store is opened directly.
 
 Secrets are read from standard input or a prompt, never from an argument.`,
-		CobraFunc: func(cmd *cobra.Command) {
-			c := &cli{}
-			flags := cmd.PersistentFlags()
-			flags.StringVar(&c.dir, "data-dir", "", "Gatehouse's data directory (default: gatehouse in Caddy's data directory)")
-			flags.StringVar(&c.pool, "pool", defaultPool, "the pool")
-			flags.BoolVar(&c.json, "json", false, "print JSON")
-			cmd.AddCommand(c.userCommand(), c.clientCommand(), c.keyCommand())
-		},
+		CobraFunc: buildCommand,
 	})
+}
+
+// buildCommand fills in `caddy gatehouse`. Exit codes: 0 done, 1 refused or
+// failed, 2 not understood.
+func buildCommand(cmd *cobra.Command) {
+	c := &cli{}
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&c.dir, "data-dir", "", "Gatehouse's data directory (default: gatehouse in Caddy's data directory)")
+	flags.StringVar(&c.pool, "pool", defaultPool, "the pool")
+	flags.BoolVar(&c.json, "json", false, "print JSON")
+	cmd.SetFlagErrorFunc(misused)
+	onlyGroups(cmd)
+	cmd.AddCommand(c.userCommand(), c.clientCommand(), c.keyCommand(), c.checkCommand())
+}
+
+// misused reports a call that was not understood: exit code 2.
+func misused(cmd *cobra.Command, err error) error {
+	cmd.PrintErrf("Error: %v\nSee `%s --help`.\n", err, cmd.CommandPath())
+	err = caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return 2, nil })(cmd, nil)
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true // said already
+	return err
+}
+
+// onlyGroups makes a command that only holds others say so.
+func onlyGroups(cmd *cobra.Command) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		var names []string
+		for _, sub := range cmd.Commands() {
+			names = append(names, sub.Name())
+		}
+		return misused(cmd, fmt.Errorf("unknown command %q%s", args[0], suggestion(args[0], names)))
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
 // cli is one run of the command line.
@@ -42,6 +71,7 @@ type cli struct {
 // group makes a command that only holds others.
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short}
+	onlyGroups(cmd)
 	cmd.AddCommand(commands...)
 	return cmd
 }
@@ -49,7 +79,13 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 // command makes a command that calls the admin API.
 func (c *cli) command(use, short string, args cobra.PositionalArgs, run func(cmd *cobra.Command, api *adminAPI, args []string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Args: args, SilenceUsage: true,
+		Use: use, Short: short, SilenceUsage: true,
+		Args: func(cmd *cobra.Command, list []string) error {
+			if err := args(cmd, list); err != nil {
+				return misused(cmd, err)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			api, err := c.connect(cmd.Context(), cmd.ErrOrStderr())
 			if err != nil {
@@ -248,7 +284,7 @@ func readPassword(cmd *cobra.Command) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("reading the password: %w", err)
 		}
-		return strings.TrimRight(string(text), "\r\n"), nil
+		return notEmpty(strings.TrimRight(string(text), "\r\n"))
 	}
 	var typed [2]string
 	for i, prompt := range []string{"Password: ", "Again: "} {
@@ -263,5 +299,12 @@ func readPassword(cmd *cobra.Command) (string, error) {
 	if typed[0] != typed[1] {
 		return "", errors.New("the two differ: nothing was changed")
 	}
-	return typed[0], nil
+	return notEmpty(typed[0])
+}
+
+func notEmpty(password string) (string, error) {
+	if password == "" {
+		return "", errors.New("the password is empty: nothing was changed")
+	}
+	return password, nil
 }

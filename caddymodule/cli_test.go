@@ -1,0 +1,180 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// command runs `caddy gatehouse args…` in this process.
+func command(t *testing.T, stdin string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	cmd := &cobra.Command{Use: "gatehouse", SilenceUsage: true}
+	buildCommand(cmd)
+	var out, errOut bytes.Buffer
+	cmd.SetIn(strings.NewReader(stdin))
+	cmd.SetOut(&out)
+	cmd.SetErr(&errOut)
+	cmd.SetArgs(args)
+	err = cmd.ExecuteContext(t.Context())
+	return out.String(), errOut.String(), err
+}
+
+// ok demands that a command succeeds and prints what is expected.
+func ok(t *testing.T, want, stdin string, args ...string) string {
+	t.Helper()
+	out, errOut, err := command(t, stdin, args...)
+	if err != nil {
+		t.Fatalf("%v: %v\n%s%s", args, err, out, errOut)
+	}
+	if !strings.Contains(out, want) {
+		t.Errorf("%v: no %q in\n%s", args, want, out)
+	}
+	return out
+}
+
+// refused demands that a command fails with a sentence.
+func refused(t *testing.T, want string, args ...string) {
+	t.Helper()
+	out, errOut, err := command(t, "", args...)
+	if err == nil {
+		t.Errorf("%v: it was taken:\n%s", args, out)
+	} else if !strings.Contains(err.Error()+errOut, want) {
+		t.Errorf("%v: no %q in %v\n%s", args, want, err, errOut)
+	}
+}
+
+const password = "correct horse battery staple"
+
+// manage is what a person does with the command line, in whichever mode.
+func manage(t *testing.T, groups bool) {
+	t.Helper()
+	add := []string{"user", "add", "ada@example.com", "--name", "Ada", "--group", "operators"}
+	if groups {
+		add = append(add, "--group", "staff")
+	}
+	ok(t, "/signup?link=", "", add...)
+	refused(t, "", "user", "add", "ADA@example.com")
+	ok(t, "Added ben@example.com", password+"\n", "user", "add", "ben@example.com", "--password-stdin")
+	refused(t, "the password is empty", "user", "add", "eve@example.com", "--password-stdin") // an empty one
+	list := ok(t, "ben@example.com", "", "user", "list")
+	if !strings.Contains(list, "ada@example.com") || strings.Contains(list, "eve@") || strings.Count(list, "\n") != 3 {
+		t.Errorf("%s", list)
+	}
+	var users []user
+	if err := json.Unmarshal([]byte(ok(t, "", "", "user", "list", "--json")), &users); err != nil || len(users) != 2 {
+		t.Errorf("%v %v", users, err)
+	}
+	ok(t, "Ada", "", "user", "show", "ada@example.com")
+	refused(t, "", "user", "show", "nobody@example.com")
+	ok(t, "true", "", "user", "disable", "ben@example.com")
+	ok(t, "false", "", "user", "enable", "ben@example.com")
+	ok(t, "confirmed", password+"2\n", "user", "password", "ada@example.com")
+	ok(t, "/signup?link=", "", "user", "password", "--link", "ada@example.com")
+	ok(t, "Deleted", "", "user", "delete", "ben@example.com")
+	refused(t, "", "user", "show", "ben@example.com")
+	refused(t, "pool", "user", "list", "--pool", "nope")
+
+	before := strings.Count(ok(t, "token", "", "key", "list"), "\n")
+	ok(t, "token", "", "key", "rotate", "--now")
+	if after := strings.Count(ok(t, "token", "", "key", "list"), "\n"); after <= before {
+		t.Errorf("%d lines of keys before, %d after", before, after)
+	}
+	ok(t, "assertion", "", "key", "rotate", "--use", "assertion", "--json")
+	refused(t, "", "key", "rotate", "--use", "nothing")
+}
+
+func TestCommandsTalkToTheServer(t *testing.T) {
+	t.Setenv("SECRET", "0123456789abcdef")
+	run(t, site("group staff\nclient batch {\n\tsecret {env.SECRET}\n\tgrant client_credentials\n}", "gatehouse"))
+	manage(t, true)
+	refused(t, "staf", "user", "add", "x@example.com", "--group", "staf")
+	if out := ok(t, "batch", "", "client", "list"); strings.Contains(out, "0123456789") {
+		t.Errorf("%s", out)
+	}
+	if out := ok(t, "client_credentials", "", "client", "show", "batch", "--json"); strings.Contains(out, "0123456789") {
+		t.Errorf("%s", out)
+	}
+	refused(t, "", "client", "show", "nobody")
+}
+
+func TestCommandsOpenTheStoreThemselves(t *testing.T) {
+	run(t, site("", "gatehouse"))
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	manage(t, false)
+	_, stderr, err := command(t, "", "user", "list")
+	if err != nil || !strings.Contains(stderr, filepath.Join(dataDir(), "gatehouse.db")) {
+		t.Errorf("%v: the path is not printed: %s", err, stderr)
+	}
+}
+
+// A store is never made by mistake, and never opened beside its owner.
+func TestCommandsWithoutAServer(t *testing.T) {
+	dir := t.TempDir()
+	refused(t, "--data-dir", "user", "list", "--data-dir", dir)
+	refused(t, "--data-dir", "user", "add", "ada@example.com", "--data-dir", filepath.Join(dir, "not", "there"))
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("%v %v", entries, err)
+	}
+
+	run(t, site("", "gatehouse"))
+	key := held()[0].key
+	hidden := key.socket + ".hidden"
+	if err := os.Rename(key.socket, hidden); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, "a server holds the store", "user", "list")
+	if err := os.Rename(hidden, key.socket); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCommandsThatAreNotUnderstood(t *testing.T) {
+	for _, args := range [][]string{
+		{"usr"}, {"user", "lst"}, {"user", "show"}, {"user", "add", "a", "b"}, {"user", "list", "--nope"}, {"client", "show"}, {"key", "rotate", "x"}, {"check", "x"},
+		{"user", "add", "a@example.com", "--password", "never-as-an-argument"},
+	} {
+		_, stderr, err := command(t, "", args...)
+		if err == nil || !strings.Contains(err.Error(), "status 2") || !strings.Contains(stderr, "Error: ") {
+			t.Errorf("%v: %v\n%s", args, err, stderr)
+		}
+		if strings.Contains(stderr, "never-as-an-argument") {
+			t.Errorf("%v: %s", args, stderr)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "Caddyfile")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("app.example.com {\n\tgatehouse\n\treverse_proxy localhost:1\n}\n")
+	ok(t, "https://app.example.com/_auth", "", "check", "--config", file)
+	var report checkReport
+	if err := json.Unmarshal([]byte(ok(t, "", "", "check", "--config", file, "--json")), &report); err != nil {
+		t.Fatal(err)
+	}
+	if len(report) != 1 || len(report[0].Sites) != 1 || report[0].Sites[0].Origin != "https://app.example.com" || len(report[0].Sites[0].Gates) != 1 {
+		t.Errorf("%+v", report)
+	}
+	write("app.example.com {\n\troute {\n\t\treverse_proxy localhost:1\n\t\tgatehouse\n\t}\n}\n")
+	refused(t, "add gatehouse_require, or gatehouse_public to say that it is open", "check", "--config", file)
+	write("app.example.com {\n\trespond hello\n}\n")
+	refused(t, "no gatehouse", "check", "--config", file)
+	write("app.example.com {\n\tgatehouse_requir\n}\n")
+	refused(t, "gatehouse_requir", "check", "--config", file)
+	refused(t, "", "check", "--config", file+".not-there")
+}
