@@ -35,7 +35,7 @@ type hosted struct {
 // changes.
 func New(ctx context.Context, c Config, s *State) (*Engine, error) {
 	e := &Engine{state: s, renderer: c.Renderer, pools: map[string]*hosted{}}
-	if err := c.Validate(); err != nil {
+	if err := c.validate(true); err != nil {
 		return nil, err
 	}
 	for _, pc := range c.Pools {

@@ -413,6 +413,27 @@ func TestTheIssuerDoesNotMove(t *testing.T) {
 	e.Close()
 }
 
+func TestAClientMayNameASite(t *testing.T) {
+	c := config()
+	c.Pools[0].Clients[0].Resources = []string{appOrigin, apiOrigin}
+	newWorld(t).configure(c)
+
+	unplaced := c.Pools[0]
+	unplaced.Sites = nil
+	if err := (&authcore.Config{Pools: []authcore.PoolConfig{unplaced}}).Validate(); err != nil {
+		t.Errorf("before sites are known: %v", err)
+	}
+	c.Pools[0].Clients[0].Resources = []string{"https://elsewhere.example.com"}
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "elsewhere") {
+		t.Errorf("a resource that is none: %v", err)
+	}
+	state := newWorld(t).state
+	c.Pools[0].Sites = nil
+	if _, err := authcore.New(t.Context(), c, state); err == nil || !strings.Contains(err.Error(), "elsewhere") {
+		t.Errorf("a resource that is none, in a pool without sites: %v", err)
+	}
+}
+
 func TestARefusedConfigurationLeavesThePoolsOfTheOldOne(t *testing.T) {
 	w := newWorld(t)
 	w.firstUser("ann@example.com")

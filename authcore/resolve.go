@@ -28,8 +28,12 @@ const (
 )
 
 // Validate returns every problem of a configuration that can be found without
-// a store, joined.
-func (c *Config) Validate() error {
+// a store, joined. In a pool without sites it takes every resource that a
+// client names for a site that is still to come: New does not.
+func (c *Config) Validate() error { return c.validate(false) }
+
+// validate is Validate; placed says that there are no sites but those named.
+func (c *Config) validate(placed bool) error {
 	var problems []error
 	names := map[string]bool{}
 	clients := map[string]string{}
@@ -46,11 +50,26 @@ func (c *Config) Validate() error {
 			}
 			clients[cl.ID] = name
 		}
-		if _, err := resolve(*p, repo.Identity{ID: "xx-edge-1_validate0", Name: name, Issuer: cmp.Or(p.Issuer, "https://validate.invalid")}); err != nil {
+		judged := *p
+		if !placed && len(p.Sites) == 0 {
+			judged.Sites = possibleSites(p.Clients)
+		}
+		if _, err := resolve(judged, repo.Identity{ID: "xx-edge-1_validate0", Name: name, Issuer: cmp.Or(p.Issuer, "https://validate.invalid")}); err != nil {
 			problems = append(problems, err)
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// possibleSites makes a site of every resource that clients name.
+func possibleSites(clients []ClientConfig) []SiteConfig {
+	var sites []SiteConfig
+	for _, c := range clients {
+		for _, id := range c.Resources {
+			sites = append(sites, SiteConfig{Origin: id})
+		}
+	}
+	return sites
 }
 
 // where prefixes an error with its place in the configuration.

@@ -495,9 +495,9 @@ func untilFlag(args []string) (int, []string) {
 }
 
 // poll repeats a step until it has the status: what must reach every gate may
-// take the two seconds that are promised, and a busy machine's share.
+// take two seconds, an expired token half a minute, and a busy machine longer.
 func poll(until int, step func() (int, error), done func(error) error) error {
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		status, err := step()
 		if err != nil || until == 0 || status == until {
 			return done(err)
