@@ -51,7 +51,8 @@ func node(t *testing.T, vars map[string]string, script string, args ...string) {
 // place is where login and application stand.
 type place struct {
 	name, caddyfile string
-	app, login      string // addresses; login with its prefix
+	app, login      string   // addresses; login with its prefix
+	javascript      []string // "on", "off"
 }
 
 const global = `{
@@ -81,7 +82,7 @@ http://localhost:{{port app}} {
 	gatehouse
 	reverse_proxy {{up}}
 }
-`, "http://localhost:{{port app}}", "http://localhost:{{port app}}/_auth"},
+`, "http://localhost:{{port app}}", "http://localhost:{{port app}}/_auth", []string{"on", "off"}},
 	{"two hosts", global + `
 http://login.localhost:{{port login}} {
 	gatehouse_login
@@ -90,14 +91,14 @@ http://app.localhost:{{port app}} {
 	gatehouse_require
 	reverse_proxy {{up}}
 }
-`, "http://app.localhost:{{port app}}", "http://login.localhost:{{port login}}"},
+`, "http://app.localhost:{{port app}}", "http://login.localhost:{{port login}}", []string{"on", "off"}},
 	{"one host, TLS", global + `
 https://app.gatehouse.test:{{port app}} {
 	tls internal
 	gatehouse
 	reverse_proxy {{up}}
 }
-`, "https://app.gatehouse.test:{{port app}}", "https://app.gatehouse.test:{{port app}}/_auth"},
+`, "https://app.gatehouse.test:{{port app}}", "https://app.gatehouse.test:{{port app}}/_auth", []string{"on"}},
 	{"two hosts, TLS", global + `
 https://login.gatehouse.test:{{port login}} {
 	tls internal
@@ -108,7 +109,7 @@ https://app.gatehouse.test:{{port app}} {
 	gatehouse_require
 	reverse_proxy {{up}}
 }
-`, "https://app.gatehouse.test:{{port app}}", "https://login.gatehouse.test:{{port login}}"},
+`, "https://app.gatehouse.test:{{port app}}", "https://login.gatehouse.test:{{port login}}", []string{"on", "off"}},
 }
 
 // start starts a server at the place, in front of the upstream.
@@ -132,7 +133,7 @@ func newShop(t *testing.T) string {
 func TestHostedLogin(t *testing.T) {
 	tools(t)
 	for _, p := range places {
-		for _, javascript := range []string{"on", "off"} {
+		for _, javascript := range p.javascript {
 			t.Run(p.name+", JavaScript "+javascript, func(t *testing.T) {
 				up := harness.NewUpstream(t)
 				shop := newShop(t)
@@ -140,7 +141,7 @@ func TestHostedLogin(t *testing.T) {
 				vars := map[string]string{"APP": s.Expand(p.app), "LOGIN": s.Expand(p.login), "SHOP": shop, "JAVASCRIPT": javascript, "FIRST_LINK": s.FirstLink()}
 				node(t, vars, "walk.js", "firstUser", "signInAndOut")
 				vars["INVITE_LINK"] = invite(t, s, "bob@example.com", "--group", "staff")
-				node(t, vars, "walk.js", "client", "invited", "tabs", "showPassword")
+				node(t, vars, "walk.js", "client", "invited", "tabs", "policy", "showPassword")
 				identified(t, up)
 			})
 		}

@@ -200,6 +200,36 @@ async function redeem(redirect_uri, code, code_verifier) {
   assert.equal(JSON.parse(Buffer.from(id_token.split('.')[1], 'base64url')).email, ann.identifier);
 }
 
+// What the pages' policy forbids does not happen in a browser, and the browser
+// says so: without that, quiet would prove nothing.
+async function policy() {
+  if (!javascript) return;
+  const v = await visit();
+  const forbidden = async (what, action) => {
+    await v.go(`${APP}/policy`);
+    v.complaints.length = 0;
+    await action();
+    await v.page.waitForTimeout(300);
+    assert.ok(v.complaints.some((c) => /Content Security Policy/.test(c)), `${what}: ${v.complaints}`);
+  };
+  await forbidden('inline script', () => v.page.evaluate(() => {
+    document.head.append(Object.assign(document.createElement('script'), { textContent: 'window.ran = true' }));
+  }));
+  assert.equal(await v.page.evaluate(() => window.ran), undefined);
+  await forbidden('picture of a stranger', () => v.page.evaluate((src) => { new Image().src = src; }, `${SHOP}/picture`));
+  await forbidden('call', () => v.page.evaluate((to) => { fetch(to).catch(() => {}); }, `${SHOP}/call`));
+  await forbidden('form to a stranger', () => v.page.evaluate((action) => {
+    const form = document.querySelector('form');
+    form.action = action;
+    form.noValidate = true;
+    form.submit();
+  }, `${SHOP}/take`));
+  await forbidden('frame', () => v.page.setContent(`<iframe src="${LOGIN}/login"></iframe>`));
+  const stopped = (r) => v.failures.some((f) => f.startsWith(`${r}: `) && /csp|BLOCKED/.test(f));
+  assert.deepEqual(v.requests.filter((r) => r.startsWith(SHOP) && !stopped(r)), [], `nothing reached the stranger: ${v.failures}`);
+  await v.close();
+}
+
 // The eye in the password field shows the password and hides it again.
 async function showPassword() {
   if (!javascript) return;
@@ -219,7 +249,7 @@ async function showPassword() {
 }
 
 try {
-  const parts = { firstUser, signInAndOut, invited, tabs, client, showPassword };
+  const parts = { firstUser, signInAndOut, invited, tabs, client, policy, showPassword };
   for (const name of process.argv.slice(2)) {
     const began = performance.now();
     await parts[name]();
