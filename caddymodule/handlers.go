@@ -61,6 +61,7 @@ func (l *Login) Provision(ctx caddy.Context) (err error) {
 // ServeHTTP answers the login host's paths, by the request as it was before
 // any rewrite.
 func (l *Login) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	nameless(r)
 	leave, err := l.app.enter(r)
 	if err != nil {
 		return refuseStart(w, err)
@@ -151,6 +152,7 @@ func (g *Gate) Provision(ctx caddy.Context) (err error) {
 
 // ServeHTTP judges a request.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	nameless(r)
 	client := clientOf(r)
 	applies, err := g.applies(r, client.OrigURI)
 	if err != nil {
@@ -214,8 +216,8 @@ func (g *Gate) applies(r *http.Request, origURI string) (bool, error) {
 		if path == own && plain(path) {
 			continue // read in one way only, and that was asked
 		}
-		forms := guard.PathForms(path)
-		if forms == nil {
+		forms, all := readings(path)
+		if !all {
 			return true, nil
 		}
 		for _, form := range forms {
@@ -229,11 +231,6 @@ func (g *Gate) applies(r *http.Request, origURI string) (bool, error) {
 	return false, nil
 }
 
-// plain reports whether everybody reads a path in the same way.
-func plain(path string) bool {
-	return !strings.ContainsAny(path, `%\;`) && !strings.Contains(path, "//") && !strings.Contains(path, "/.")
-}
-
 // deny answers a refusal: a page for a person, unless the site handles errors
 // itself; else an error of Caddy's, whose headers are already set.
 func (g *Gate) deny(w http.ResponseWriter, r *http.Request, origin string, d *guard.Denial) error {
@@ -243,6 +240,16 @@ func (g *Gate) deny(w http.ResponseWriter, r *http.Request, origin string, d *gu
 		return nil
 	}
 	return caddyhttp.Error(d.Status, d)
+}
+
+// nameless makes the placeholders known, empty, unless an earlier handler has
+// set them: they are there on every outcome.
+func nameless(r *http.Request) {
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		if _, named := repl.Get("http.auth.user.id"); !named {
+			setPlaceholders(r, &pool.Principal{})
+		}
+	}
 }
 
 // setPlaceholders tells logs and other directives who a request is.

@@ -78,6 +78,12 @@ func (c *running) get(path string, header ...string) (*http.Response, string) {
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
+	return c.do(r)
+}
+
+// do sends a request on a connection of its own.
+func (c *running) do(r *http.Request) (*http.Response, string) {
+	c.t.Helper()
 	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
 	if err != nil {
 		c.t.Fatal(err)
