@@ -84,6 +84,9 @@ func (e *Engine) host(ctx context.Context, c PoolConfig) (*hosted, error) {
 	h := &hosted{pool: p, login: c.Login, sites: map[string]guard.Site{}}
 	base := c.Login.Origin + c.Login.Prefix
 	for _, site := range c.Sites {
+		if have, ok := h.sites[site.Origin]; ok && have.Resource == "" {
+			continue // a gate that names no resource stands for the origin
+		}
 		h.sites[site.Origin] = guard.Site{
 			Pool: p, Origin: site.Origin, Resource: site.Resource, Client: p.Clients[SiteClient(site.Origin)],
 			Login: base, OneSite: site.Origin == c.Login.Origin && c.Login.Prefix != "",

@@ -276,3 +276,24 @@ func TestAStoreThatTakesNothingIsAskedOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestAResourceOfOneGateIsNotThatOfItsNeighbours(t *testing.T) {
+	w := newWorld(t)
+	admin := apiOrigin + "/admin"
+	c := config()
+	p := &c.Pools[0]
+	p.Resources = append(p.Resources, authcore.ResourceConfig{ID: admin, Scopes: []string{"admin.read"}})
+	p.Sites = append(p.Sites, authcore.SiteConfig{Origin: apiOrigin, Resource: admin})
+	p.Clients[1].Grants[0].Scopes = append(p.Clients[1].Grants[0].Scopes, "admin.read")
+	w.configure(c)
+	token := w.machine("admin.read")
+	w.gate(apiOrigin, guard.Rule{Mode: guard.Require})
+	if res := w.call("GET", apiOrigin+"/", token); res.StatusCode != http.StatusUnauthorized || w.reached != nil {
+		t.Errorf("a gate of the origin: %d", res.StatusCode)
+	}
+	// A further line of the same way wants what the first one wants.
+	w.gate(apiOrigin, guard.Rule{Mode: guard.Require, Resource: admin}, guard.Rule{Mode: guard.Require, Scopes: []string{"admin.read"}})
+	if res := w.call("GET", apiOrigin+"/", token); res.StatusCode != http.StatusOK || w.who.Resource != admin {
+		t.Errorf("a line that names no resource of its own: %d", res.StatusCode)
+	}
+}

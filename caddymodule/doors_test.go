@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -24,7 +25,7 @@ func TestErrorRoutesOfPatternsAreNoWayAround(t *testing.T) {
 		"another server":            {login + gated + "http://*.example.com:8080 {\n\trespond hi\n\t" + errors, false},
 	} {
 		_, err := placed(t, c.text)
-		if open := err != nil && strings.Contains(err.Error(), "can be reached without a gate"); open != c.open || err != nil && !open {
+		if open := err != nil && strings.Contains(err.Error(), "can be reached without one"); open != c.open || err != nil && !open {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -65,5 +66,21 @@ func TestNothingStandsBehindALoginUngated(t *testing.T) {
 		if open := err != nil && strings.Contains(err.Error(), "which has the login, can be reached without a gate"); open != c.open || err != nil && !open {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Gates of one origin keep their resources apart.
+func TestResourcesOfOneOriginStayApart(t *testing.T) {
+	app, err := placed(t, "login.example.com {\n\tgatehouse_login\n}\napp.example.com {\n\thandle /api/* {\n\t\tgatehouse_require {\n\t\t\tresource https://app.example.com/api\n\t\t}\n\t\treverse_proxy localhost:1\n\t}\n\thandle {\n\t\tgatehouse_require\n\t\treverse_proxy localhost:2\n\t}\n}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var resources []string
+	for _, s := range app.poolConfig(defaultPool).Sites {
+		resources = append(resources, s.Origin+" "+s.Resource)
+	}
+	slices.Sort(resources)
+	if want := []string{"https://app.example.com ", "https://app.example.com https://app.example.com/api"}; !slices.Equal(resources, want) {
+		t.Errorf("%q", resources)
 	}
 }

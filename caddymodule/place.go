@@ -49,7 +49,7 @@ func (a *App) place() error {
 	}
 	for _, g := range a.gates {
 		if len(g.origins) == 0 && len(f.problems) == 0 {
-			f.problems = append(f.problems, at(g.Where, errors.New("no site leads to this gate: it stands inside a handler that Gatehouse does not know")))
+			f.problems = append(f.problems, at(g.Where, errors.New("no site leads to this gate: a host matcher keeps all away, or it stands inside a handler that Gatehouse does not know")))
 		}
 	}
 	return errors.Join(f.problems...)
@@ -97,12 +97,12 @@ func (f *finds) judgeOpen() {
 		}
 		i := slices.IndexFunc(f.gates, func(g gateFound) bool { return near(g.route, g.origins) })
 		j := slices.IndexFunc(f.logins, func(l loginFound) bool { return near(l.route, l.origins) })
-		where, has := "", "a gate"
+		where, has := "", "a gate, can be reached without one"
 		switch {
 		case i >= 0:
 			where = f.gates[i].gate.Where
 		case j >= 0:
-			where, has = f.logins[j].login.Where, "the login"
+			where, has = f.logins[j].login.Where, "the login, can be reached without a gate"
 		case !open.errors:
 			continue
 		}
@@ -110,7 +110,7 @@ func (f *finds) judgeOpen() {
 		if len(open.origins) > 0 {
 			site = open.origins[0]
 		}
-		f.problems = append(f.problems, at(where, fmt.Errorf("%s on %s, which has %s, can be reached without a gate: add gatehouse_require, or gatehouse_public to say that it is open", open.name, site, has)))
+		f.problems = append(f.problems, at(where, fmt.Errorf("%s on %s, which has %s: add gatehouse_require, or gatehouse_public to say that it is open", open.name, site, has)))
 	}
 }
 
@@ -146,12 +146,9 @@ func (f *finds) settle(a *App, p *authcore.PoolConfig) {
 			continue
 		}
 		for _, o := range g.origins {
-			i := slices.IndexFunc(p.Sites, func(s authcore.SiteConfig) bool { return s.Origin == o })
-			switch {
-			case i < 0:
+			same := func(s authcore.SiteConfig) bool { return s.Origin == o && s.Resource == g.gate.Resource }
+			if !slices.ContainsFunc(p.Sites, same) {
 				p.Sites = append(p.Sites, authcore.SiteConfig{Origin: o, Resource: g.gate.Resource})
-			case p.Sites[i].Resource == "":
-				p.Sites[i].Resource = g.gate.Resource
 			}
 		}
 		if p.Login.Origin == "" {

@@ -63,6 +63,9 @@ func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
 		}
 		r = r.WithContext(context.WithValue(r.Context(), passedKey{}, seen))
 	}
+	if g.rule.Resource == "" {
+		s = seen.site // lines add up: what an earlier one wants, this one does not undo
+	}
 	public := g.rule.Mode == Public || len(g.rule.Public) > 0 && g.rule.open(rawPath(client.OrigURI), r.URL.EscapedPath())
 	e, err := g.who(r, s, seen)
 	if err == nil && public && e.principal.Browser && sameOrigin(r) != nil {
