@@ -245,15 +245,22 @@ func (s *Server) Reload() error {
 // Caddy runs the binary with the server's environment and returns what it
 // printed to standard output; an error carries what it printed to standard error.
 func (s *Server) Caddy(stdin io.Reader, args ...string) (string, error) {
+	out, errs, err := s.Exec(stdin, args...)
+	if err != nil {
+		return out, fmt.Errorf("%w: %s", err, errs)
+	}
+	return out, nil
+}
+
+// Exec is Caddy for those who read standard error of what succeeds as well.
+func (s *Server) Exec(stdin io.Reader, args ...string) (stdout, stderr string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.binary, args...)
 	var out, errs bytes.Buffer
 	cmd.Env, cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = s.env(), s.Dir, stdin, &out, &errs
-	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("%w: %s", err, errs.String())
-	}
-	return out.String(), nil
+	err = cmd.Run()
+	return out.String(), errs.String(), err
 }
 
 // CLI runs `caddy gatehouse …` and fails the test if it fails.

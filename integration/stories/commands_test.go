@@ -108,6 +108,7 @@ func (s *story) export(ts *testscript.TestScript) {
 		ts.Setenv(name, s.server.URL(name))
 		ts.Setenv(name+"_port", strconv.Itoa(s.server.Port(name)))
 	}
+	ts.Setenv("admin", s.server.Admin())
 }
 
 func serverCmd(s *story, ts *testscript.TestScript, args []string) error {
@@ -210,10 +211,10 @@ func caddyCmd(s *story, ts *testscript.TestScript, args []string) error {
 	if n := lead(args); n > 0 {
 		stdin, args = args[1], args[n:]
 	}
-	out, err := s.server.Caddy(strings.NewReader(stdin), args...)
+	out, errs, err := s.server.Exec(strings.NewReader(stdin), args...)
 	say(ts, out)
+	_, _ = ts.Stderr().Write([]byte(errs)) // a buffer
 	if err != nil {
-		_, _ = ts.Stderr().Write([]byte(err.Error())) // a buffer
 		return unless{err}
 	}
 	return nil
