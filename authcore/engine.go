@@ -1,6 +1,7 @@
 package authcore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,20 +83,30 @@ func (e *Engine) host(ctx context.Context, c PoolConfig) (*hosted, error) {
 		return nil, fmt.Errorf("pool %s: signing keys: %w", c.Name, err)
 	}
 	h := &hosted{pool: p, login: c.Login, sites: map[string]guard.Site{}}
-	base := c.Login.Origin + c.Login.Prefix
+	h.place(c)
+	if c.Login.Origin != "" {
+		e.mount(h, c)
+	}
+	return h, nil
+}
+
+// place fills in the sites.
+func (h *hosted) place(c PoolConfig) {
+	p, base := h.pool, c.Login.Origin+c.Login.Prefix
+	described := map[string][]string{}
+	for _, site := range c.Sites {
+		described[site.Origin] = append(described[site.Origin], cmp.Or(site.Resource, site.Origin))
+	}
 	for _, site := range c.Sites {
 		if have, ok := h.sites[site.Origin]; ok && have.Resource == "" {
 			continue // a gate that names no resource stands for the origin
 		}
 		h.sites[site.Origin] = guard.Site{
-			Pool: p, Origin: site.Origin, Resource: site.Resource, Client: p.Clients[SiteClient(site.Origin)],
+			Described: described[site.Origin],
+			Pool:      p, Origin: site.Origin, Resource: site.Resource, Client: p.Clients[SiteClient(site.Origin)],
 			Login: base, OneSite: site.Origin == c.Login.Origin && c.Login.Prefix != "",
 		}
 	}
-	if c.Login.Origin != "" {
-		e.mount(h, c)
-	}
-	return h, nil
 }
 
 // mount builds the login host: every face of the pool on one mux.

@@ -2,6 +2,7 @@ package authcore_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -121,7 +122,7 @@ func TestEachLineWantsItsOwnResource(t *testing.T) {
 		!strings.Contains(res.Header.Get("WWW-Authenticate"), `error="invalid_token"`) {
 		t.Errorf("a token of another resource: %d %v", res.StatusCode, res.Header)
 	}
-	w.gate(apiOrigin, guard.Rule{Mode: guard.Public, Resource: apiOrigin + "/admin"}, guard.Rule{Mode: guard.Require})
+	w.gate(apiOrigin, guard.Rule{Mode: guard.Public, Resource: apiOrigin + "/admin"}, guard.Rule{Mode: guard.Require, Resource: apiOrigin})
 	if res := w.call("GET", apiOrigin+"/", w.machine("orders.read")); res.StatusCode != http.StatusOK || w.reached.Header.Get("X-Auth-Client") != "batch" {
 		t.Errorf("the right token behind a public line: %d", res.StatusCode)
 	}
@@ -290,6 +291,16 @@ func TestAResourceOfOneGateIsNotThatOfItsNeighbours(t *testing.T) {
 	w.gate(apiOrigin, guard.Rule{Mode: guard.Require})
 	if res := w.call("GET", apiOrigin+"/", token); res.StatusCode != http.StatusUnauthorized || w.reached != nil {
 		t.Errorf("a gate of the origin: %d", res.StatusCode)
+	}
+	for path, resource := range map[string]string{"": apiOrigin, "/admin": admin} {
+		var about struct {
+			Resource string
+			Scopes   []string `json:"scopes_supported"`
+		}
+		res := w.call("GET", apiOrigin+"/.well-known/oauth-protected-resource"+path, "")
+		if err := json.NewDecoder(res.Body).Decode(&about); err != nil || about.Resource != resource || len(about.Scopes) == 0 {
+			t.Errorf("metadata of %s: %d %+v %v", resource, res.StatusCode, about, err)
+		}
 	}
 	// A further line of the same way wants what the first one wants.
 	w.gate(apiOrigin, guard.Rule{Mode: guard.Require, Resource: admin}, guard.Rule{Mode: guard.Require, Scopes: []string{"admin.read"}})

@@ -68,9 +68,12 @@ func New(c Config) *Guard {
 // Site is a protected origin, resolved.
 type Site struct {
 	Pool     *pool.Pool
-	Origin   string       // https://app.example.com
-	Resource string       // audience it accepts; its origin by default
-	Client   *pool.Client // "site:" + Origin
+	Origin   string // https://app.example.com
+	Resource string // audience it accepts; its origin by default
+	// Described are all resources of the origin, those of other gates among
+	// them: whichever gate a request for their metadata comes to answers.
+	Described []string
+	Client    *pool.Client // "site:" + Origin
 	// Login is the login host's base URL: origin and prefix.
 	Login string
 	// OneSite is set where the login lives on this origin under /_auth: then
@@ -88,11 +91,10 @@ type Gate struct {
 // site is a Site with what is computed once.
 type site struct {
 	Site
-	cookies      mux.Cookies
-	callback     string // redirect URI
-	metadataPath string // of RFC 9728
-	metadata     map[string]any
-	challenge    string // Bearer resource_metadata="…"
+	cookies   mux.Cookies
+	callback  string                    // redirect URI
+	metadata  map[string]map[string]any // of RFC 9728, by path
+	challenge string                    // Bearer resource_metadata="…"
 }
 
 // Gate returns a gate for the origins that lead to one line.
@@ -119,30 +121,47 @@ func prepare(s Site, rule Rule) (*site, error) {
 	if s.Resource == "" {
 		s.Resource = s.Origin
 	}
-	declared := s.Pool.FindResource(s.Resource)
-	if declared != nil {
-		s.Resource = declared.ID // as it is issued in aud
+	p := &site{metadata: map[string]map[string]any{}}
+	for _, other := range s.Described {
+		if _, _, err := p.describe(s, other); err != nil {
+			return nil, err
+		}
 	}
-	path, err := metadataPath(s.Origin, s.Resource)
+	id, path, err := p.describe(s, s.Resource) // last: no other takes its place
 	if err != nil {
 		return nil, err
 	}
-	p := &site{
-		Site:         s,
-		cookies:      mux.Cookies{Origin: s.Origin, Pool: string(s.Pool.ID)}.Prepared(),
-		callback:     s.Origin + CallbackPath,
-		metadataPath: path,
-		challenge:    `Bearer resource_metadata="` + s.Origin + path + `"`,
+	s.Resource = id // as it is issued in aud
+	*p = site{
+		Site:      s,
+		cookies:   mux.Cookies{Origin: s.Origin, Pool: string(s.Pool.ID)}.Prepared(),
+		callback:  s.Origin + CallbackPath,
+		metadata:  p.metadata,
+		challenge: `Bearer resource_metadata="` + s.Origin + path + `"`,
 	}
-	p.metadata = map[string]any{
-		"resource":                 s.Resource,
+	return p, nil
+}
+
+// describe adds the metadata of a resource, and returns the resource's id and
+// the path of its metadata.
+func (p *site) describe(s Site, resource string) (id, path string, err error) {
+	declared := s.Pool.FindResource(resource)
+	if declared != nil {
+		resource = declared.ID
+	}
+	if path, err = metadataPath(s.Origin, resource); err != nil {
+		return "", "", err
+	}
+	metadata := map[string]any{
+		"resource":                 resource,
 		"authorization_servers":    []string{s.Pool.Issuer},
 		"bearer_methods_supported": []string{"header"},
 	}
 	if declared != nil && len(declared.Scopes) > 0 {
-		p.metadata["scopes_supported"] = declared.Scopes
+		metadata["scopes_supported"] = declared.Scopes
 	}
-	return p, nil
+	p.metadata[path] = metadata
+	return resource, path, nil
 }
 
 // CallbackPath, on a site's origin, is the redirect URI of its gate.

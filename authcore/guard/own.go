@@ -30,8 +30,9 @@ func (g *Gate) own(w http.ResponseWriter, r *http.Request, s *site, c credential
 		if !s.OneSite { // there the login host is in front of us and answers
 			return true, g.guard.logout(w, r, s, c)
 		}
-	case s.metadataPath:
-		return true, only(w, r, http.MethodGet, func() error { return writeMetadata(w, s) })
+	}
+	if metadata := s.metadata[u.Path]; metadata != nil {
+		return true, only(w, r, http.MethodGet, func() error { return writeMetadata(w, metadata) })
 	}
 	if strings.HasPrefix(u.Path, ownPrefix) {
 		return false, &Denial{Status: http.StatusNotFound, Browser: navigation(r), Cause: fault.New(fault.NotFound, "there is nothing here")}
@@ -58,8 +59,8 @@ func only(w http.ResponseWriter, r *http.Request, method string, h func() error)
 }
 
 // writeMetadata is the protected resource metadata (RFC 9728 3.2).
-func writeMetadata(w http.ResponseWriter, s *site) error {
-	body, err := json.Marshal(s.metadata)
+func writeMetadata(w http.ResponseWriter, metadata map[string]any) error {
+	body, err := json.Marshal(metadata)
 	if err != nil {
 		return err
 	}
