@@ -3,7 +3,9 @@ package attacks
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -238,4 +240,75 @@ func TestTrailers(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A09, A11, A13: what a person may choose, and cookies, cannot break out.
+func TestValuesStayValues(t *testing.T) {
+	w := newWorld(t)
+	t.Setenv("HOME_OF_TEST", "leaked") // nothing expands it
+	for user, name := range map[string]string{
+		"u-latin": "Zoë Müller", "u-emoji": "🏰 gate", "u-commas": "a,b;c%2C", "u-word": "=?utf-8?q?evil?=", "u-place": "{env.HOME_OF_TEST}{file./etc/passwd}{http.auth.user.id}",
+		"u-quote": `"><script>alert(1)</script>`, "u-long": strings.Repeat("ü", 60),
+	} {
+		t.Run(user, func(t *testing.T) {
+			w.AddUser(user, password, "--name", name)
+			cookie := w.cookie(w.browser(user), "app")
+			w.up.take()
+			if a := w.get("app", "/", "Cookie: "+cookie); a.Status != http.StatusOK {
+				t.Fatalf("%d", a.Status)
+			}
+			got := w.up.only(t).values("X-Auth-Name")
+			if len(got) != 1 {
+				t.Fatalf("%q", got)
+			}
+			if strings.ContainsAny(got[0], ",; \t") || strings.ContainsFunc(got[0], func(r rune) bool { return r < 0x21 || r > 0x7e }) {
+				t.Errorf("%q is not visible ASCII without separators", got[0])
+			}
+			if back, err := url.PathUnescape(got[0]); err != nil || back != name {
+				t.Errorf("%q reads back as %q, %v", got[0], back, err)
+			}
+		})
+	}
+	t.Run("control characters in a name", func(t *testing.T) {
+		for i, name := range []string{"a\r\nX-Auth-User: evil", "a\x1b[31m", "a\u2028b", "a\u202eb"} {
+			user := "c" + strconv.Itoa(i)
+			if _, err := w.Caddy(strings.NewReader(password), "gatehouse", "user", "add", user, "--password-stdin", "--name", name); err != nil {
+				continue // refused
+			}
+			cookie := w.cookie(w.browser(user), "app")
+			w.up.take()
+			if a := w.get("app", "/", "Cookie: "+cookie); a.Status != http.StatusOK {
+				t.Fatalf("%q: %d", name, a.Status)
+			}
+			if back, err := url.PathUnescape(w.up.only(t).values("X-Auth-Name")[0]); err != nil || back != name {
+				t.Errorf("%q reads back as %q, %v", name, back, err)
+			}
+		}
+	})
+	t.Run("cookies", func(t *testing.T) {
+		ours := w.cookie(w.browser(bob), "app")
+		w.up.take()
+		for _, c := range []struct {
+			lines []string
+			want  []string
+		}{
+			{[]string{ours}, nil},
+			{[]string{`a=1;  b="x y" ;c`, ours}, []string{`a=1;  b="x y" ;c`}},
+			{[]string{"a=1; " + ours + `; b="gh"; =x; ;`}, []string{`a=1; b="gh"; =x; ;`}},
+			{[]string{ours + ";a=1"}, []string{"a=1"}},
+			{[]string{"gh-other=1; xgh-sso-0123456789abcdef=2; " + ours}, []string{"gh-other=1; xgh-sso-0123456789abcdef=2"}},
+			{[]string{ours + "; __Host-gh-sso-0123456789abcdef=1; gh-dev-0123456789abcdef=1; gh-tx-a_b-0123456789abcdef=1"}, nil},
+		} {
+			var lines []string
+			for _, l := range c.lines {
+				lines = append(lines, "Cookie: "+l)
+			}
+			w.get("app", "/", lines...)
+			h := w.up.only(t)
+			if got := h.values("Cookie"); !slices.Equal(got, c.want) {
+				t.Errorf("%q arrived as %q, want %q", c.lines, got, c.want)
+			}
+			judge(t, h, []string{"X-Auth-User", "X-Auth-Assertion"})
+		}
+	})
 }

@@ -181,6 +181,62 @@ func TestCodeReplay(t *testing.T) {
 	})
 }
 
+// E04 at a gate: its code is bound to one browser, and a second use ends the
+// session that the first one bought.
+func TestGateCodeReplay(t *testing.T) {
+	w := newWorld(t)
+	b := harness.NewBrowser(t)
+	b.Get(w.URL("remote") + "/deep?x=1")
+	var tx string // the sealed transaction, which the callback deletes
+	for _, c := range b.Cookies(w.URL("remote")) {
+		if strings.HasPrefix(c.Name, "gh-tx-") {
+			tx = c.Name + "=" + c.Value
+		}
+	}
+	b.SignIn(bob, password)
+	i := slices.IndexFunc(b.Hops, func(h string) bool { return strings.Contains(h, "/_auth/callback?") })
+	if b.Status != 200 || tx == "" || i < 0 || b.URL.RequestURI() != "/deep?x=1" {
+		t.Fatalf("%d, %v", b.Status, b.Hops)
+	}
+	u, err := url.Parse(b.Hops[i])
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookie := "Cookie: " + w.cookie(b, "remote")
+	w.up.take()
+	refused := func(site, target string, lines ...string) {
+		t.Helper()
+		a := w.get(site, target, lines...)
+		if a.Status != 400 || slices.ContainsFunc(a.Header["Set-Cookie"], func(c string) bool { return strings.HasPrefix(c, "gh-site-") }) {
+			t.Errorf("%s: %d %v", target, a.Status, a.Header)
+		}
+		w.noU(t)
+	}
+	refused("remote", u.RequestURI())             // another browser
+	refused("app", u.RequestURI(), "Cookie: "+tx) // another site
+	refused("remote", "/_auth/callback", "Cookie: "+tx)
+	q := u.Query()
+	for name, value := range map[string]string{"state": "x", "iss": "https://evil.example", "code": "x"} {
+		forged := url.Values{}
+		for n := range q {
+			forged.Set(n, q.Get(n))
+		}
+		forged.Set(name, value)
+		refused("remote", "/_auth/callback?"+forged.Encode(), "Cookie: "+tx)
+	}
+	for _, c := range []harness.Client{shop(), {ID: q.Get("client_id")}, {ID: "site:" + w.URL("remote")}} { // the token endpoint does not take it
+		if a, err := w.provider.Redeem(c, harness.Code{Value: q.Get("code"), Verifier: strings.Repeat("a", 43)}); err != nil || a.Access != "" || a.Status < 400 {
+			t.Errorf("%+v, %v", a, err)
+		}
+	}
+	if a := w.get("remote", "/", cookie); a.Status != 200 {
+		t.Fatalf("others' attempts ended the session: %d", a.Status)
+	}
+	w.up.take()
+	refused("remote", u.RequestURI(), "Cookie: "+tx) // the true replay
+	w.challenged(t, "remote", w.get("remote", "/", cookie), 401, "", "")
+}
+
 type result struct {
 	*harness.Answer
 	err error
