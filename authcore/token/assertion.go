@@ -9,7 +9,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
-	"github.com/gatehouse-auth/gatehouse/authcore/secret"
 )
 
 // AssertionLife is how long an assertion is good for. It may be handed out
@@ -20,13 +19,14 @@ const AssertionLife = 60 * time.Second
 // identity headers together stay under 8 KiB.
 const maxAssertionGroups = 2 << 10
 
-// statement is the claims of an assertion.
+// statement is the claims of an assertion. It has no jti: one assertion
+// accompanies many requests, so that an upstream which looked for replays by
+// id would refuse honest ones.
 type statement struct {
 	Issuer    string   `json:"iss"`
 	Audience  string   `json:"aud"`
 	Expires   int64    `json:"exp"`
 	IssuedAt  int64    `json:"iat"`
-	ID        string   `json:"jti"`
 	Sub       string   `json:"sub"` // the user's, or the client's id if there is no user
 	Client    string   `json:"client_id,omitempty"`
 	Username  string   `json:"username,omitempty"`
@@ -47,7 +47,7 @@ type statement struct {
 func (s *Service) Assertion(ctx context.Context, p *pool.Pool, resource string, who *pool.Principal) (string, error) {
 	now := s.now()
 	c := statement{
-		Issuer: p.Issuer, Audience: resource, ID: secret.UUID(),
+		Issuer: p.Issuer, Audience: resource,
 		IssuedAt: now.Unix(), Expires: now.Add(AssertionLife).Unix(),
 		Client: string(who.Client), Scope: strings.Join(who.Scopes, " "), ACR: who.ACR, AMR: who.AMR,
 	}
