@@ -19,7 +19,7 @@ import (
 const maxQuery = 8 << 10
 
 // freshParam is ours: it goes with a request through the sign-in that
-// prompt=login or max_age asked for, and says since when (Unix seconds) a
+// prompt=login or max_age asked for, and says since when (Unix milliseconds) a
 // sign-in is fresh enough. It proves nothing to anybody: a client that cares
 // reads auth_time.
 const freshParam = "gh_fresh"
@@ -119,7 +119,7 @@ func (e *endpoints) signIn(w http.ResponseWriter, r *http.Request, req *request,
 	}
 	query := r.URL.RawQuery
 	if req.wantsFresh() && req.fresh == 0 {
-		query += "&" + freshParam + "=" + strconv.FormatInt(e.config.Now().Unix(), 10)
+		query += "&" + freshParam + "=" + strconv.FormatInt(e.config.Now().UnixMilli(), 10)
 	}
 	mux.EventOf(r.Context()).Outcome = "sign_in"
 	mux.Redirect(w, r, e.url(loginPath)+"?"+query)

@@ -43,7 +43,7 @@ type request struct {
 	resources []string
 	prompt    string        // promptNone, promptLogin or empty
 	maxAge    time.Duration // -1: not limited
-	fresh     int64         // Unix seconds; 0: no sign-in was asked for
+	fresh     int64         // Unix milliseconds; 0: no sign-in was asked for
 	subject   pool.UserID   // whom id_token_hint names
 }
 
@@ -158,11 +158,11 @@ func readPrompt(req *request, params map[string][]string) error {
 		req.maxAge = time.Duration(seconds) * time.Second
 	}
 	if s := one(params, freshParam); s != "" {
-		seconds, err := strconv.ParseInt(s, 10, 64)
-		if err != nil || seconds <= 0 {
+		millis, err := strconv.ParseInt(s, 10, 64)
+		if err != nil || millis <= 0 {
 			return fault.New(fault.InvalidRequest, freshParam+" is damaged.")
 		}
-		req.fresh = seconds
+		req.fresh = millis
 	}
 	return nil
 }
@@ -212,7 +212,7 @@ func (req *request) wantsFresh() bool {
 // isFresh reports whether a session was begun because the client wanted a new
 // sign-in.
 func (req *request) isFresh(live *session.Live) bool {
-	return req.fresh > 0 && live.Session.AuthTime.Unix() >= req.fresh
+	return req.fresh > 0 && live.Session.AuthTime.UnixMilli() >= req.fresh
 }
 
 // satisfied reports whether a session is recent enough, and of the right user.

@@ -15,7 +15,7 @@ import (
 const maxQuery = 8 << 10
 
 // freshParam is the authorization endpoint's: it says since when (Unix
-// seconds) a sign-in is fresh enough for the application.
+// milliseconds) a sign-in is fresh enough for the application.
 const freshParam = "gh_fresh"
 
 // carried is the authorization request that led to a page. It is handed on as
@@ -26,7 +26,7 @@ type carried struct {
 	binding    pool.ClientID // what the query says, known or not: the attempt is bound to it
 	clientName string        // of a known client
 	targets    []string      // where the way on may lead, for the content security policy
-	fresh      int64         // Unix seconds; 0: any sign-in will do
+	fresh      int64         // Unix milliseconds; 0: any sign-in will do
 }
 
 // maxClientID bounds what an attempt is bound to.

@@ -28,7 +28,7 @@ func (s *pages) showLogin(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case err != nil:
 		return err
-	case live != nil && c.fresh > live.Session.AuthTime.Unix():
+	case live != nil && c.fresh > live.Session.AuthTime.UnixMilli():
 	case live != nil && c.waiting:
 		mux.Redirect(w, r, s.next(c))
 		return nil
@@ -140,7 +140,7 @@ func (s *pages) expired(w http.ResponseWriter, r *http.Request, c carried, ident
 	switch {
 	case err != nil:
 		return err
-	case live != nil && names(identifier, live.User) && c.fresh <= live.Session.AuthTime.Unix():
+	case live != nil && names(identifier, live.User) && c.fresh <= live.Session.AuthTime.UnixMilli():
 		mux.Redirect(w, r, s.next(c))
 		return nil
 	}

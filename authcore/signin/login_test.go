@@ -68,7 +68,7 @@ func TestSignedInGoesOn(t *testing.T) {
 	// An application that wants a fresh sign-in gets one, and no loop.
 	w.clock.move(time.Minute)
 	old := b.cookie(mux.CookieSSO)
-	fresh := request + "&gh_fresh=" + strconv.FormatInt(w.clock.now().Unix(), 10)
+	fresh := request + "&gh_fresh=" + strconv.FormatInt(w.clock.now().UnixMilli(), 10)
 	res := b.get("/login?"+fresh).want(200, `name="password"`)
 	b.answer(res, "ann@example.com", right).redirects(origin + "/oauth2/authorize?" + fresh)
 	b.get("/login?" + fresh).redirects(origin + "/oauth2/authorize?" + fresh)
@@ -170,7 +170,7 @@ func TestFixation(t *testing.T) {
 	}
 	b := w.browser()
 	b.jar[b.cookies.Name(mux.CookiePre)] = strings.Repeat("e", 43)
-	fresh := "&gh_fresh=" + strconv.FormatInt(w.clock.now().Add(time.Second).Unix(), 10)
+	fresh := "&gh_fresh=" + strconv.FormatInt(w.clock.now().Add(time.Second).UnixMilli(), 10)
 	res := b.get("/login?" + request + fresh)
 	b.jar[b.cookies.Name(mux.CookieSSO)] = planted
 	b.answer(res, "ann@example.com", right)
