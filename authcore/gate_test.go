@@ -197,6 +197,15 @@ func TestErrorRoutesKnowWhoTheRequestIs(t *testing.T) {
 	if seen.Header.Get("X-Auth-User") == "" || seen.Header["X_Auth-User"] != nil {
 		t.Errorf("%v", seen.Header)
 	}
+	// Who was refused is not named where nobody is.
+	r, seen = request(true), nil
+	staff := gate(guard.Rule{Mode: guard.Require, Groups: [][]string{{"staff"}}})
+	if err := staff.Handle(httptest.NewRecorder(), r, next); err == nil || seen != nil {
+		t.Fatal("who is not of the group was let in")
+	}
+	if err := gate(guard.Rule{Mode: guard.Public}).Handle(httptest.NewRecorder(), r, next); err != nil || seen == nil || seen.Header.Get("X-Auth-User") != "" {
+		t.Errorf("%v %v", err, seen)
+	}
 	// A stranger is remembered as one.
 	r, seen = request(false), nil
 	for _, g := range []*guard.Gate{site, errorRoute} {

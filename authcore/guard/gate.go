@@ -17,6 +17,8 @@ type passed struct {
 	site  *site
 	entry *entry // nil: anonymous
 	creds credentials
+
+	denied bool // an earlier line refused who it is
 }
 
 type passedKey struct{}
@@ -68,8 +70,8 @@ func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
 	}
 	public := g.rule.Mode == Public || len(g.rule.Public) > 0 && g.rule.open(rawPath(client.OrigURI), r.URL.EscapedPath())
 	e, err := g.who(r, s, seen)
-	if err == nil && public && e.principal.Browser && sameOrigin(r) != nil {
-		e, err = nil, errAnonymous // what another site sends is nobody's word
+	if err == nil && public && (seen.denied || e.principal.Browser && sameOrigin(r) != nil) {
+		e, err = nil, errAnonymous // who was refused is not named, and what another site sends is nobody's word
 	}
 	if err != nil {
 		stripIdentity(r.Header) // an earlier line may have named the caller
@@ -80,6 +82,7 @@ func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
 	seen.entry = e
 	if !public {
 		if err := g.admit(r, s, seen); err != nil {
+			seen.denied = true
 			stripIdentity(r.Header)
 			return err
 		}
