@@ -296,6 +296,21 @@ func FuzzConditions(f *testing.F) {
 	})
 }
 
+func FuzzReadings(f *testing.F) {
+	for _, s := range []string{"/", "/a%2fb", "/a;b/..%5c", "/%25%32%35", "//./x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		forms, all := readings(s)
+		if len(forms) == 0 || len(forms) > 4*(maxDecodings+1) {
+			t.Errorf("%q has %d readings", s, len(forms))
+		}
+		if strings.HasPrefix(s, "/") && plain(s) && (!all || len(forms) != 1 || forms[0] != s) {
+			t.Errorf("%q is plain, and is read as %q", s, forms)
+		}
+	})
+}
+
 func TestSuggestions(t *testing.T) {
 	for wrong, want := range map[string]string{"grup": "group", "clinet": "client", "redirekt": "redirect"} {
 		if got := suggestion(wrong, []string{"group", "client", "redirect", "resource"}); got != "; did you mean "+want+"?" {
