@@ -527,8 +527,7 @@ func TestValidateRunsBeside(t *testing.T) {
 	}
 	p.known(t)
 	t.Run("a second server on the same store", func(t *testing.T) {
-		second := harness.New(t, strings.ReplaceAll(strings.ReplaceAll(ours, "{{port app}}", strconv.Itoa(harness.FreePort(t))), "{{port api}}", strconv.Itoa(harness.FreePort(t))),
-			harness.Options{Dir: t.TempDir(), Store: "sqlite " + filepath.Join(p.gate.Data, "gatehouse.db"), Vars: map[string]string{"up": "127.0.0.1:1"}, Ready: "admin"})
+		second := harness.New(t, ours, harness.Options{Store: "sqlite " + filepath.Join(p.gate.Data, "gatehouse.db"), Vars: map[string]string{"up": "127.0.0.1:1"}, Ready: "app"})
 		err := second.TryRun()
 		if err == nil {
 			t.Fatal("two processes share one store file")
