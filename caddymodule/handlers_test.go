@@ -200,6 +200,31 @@ http://localhost:$PORT, http://127.0.0.1:$PORT {
 	}
 }
 
+// Where TLS ends in front, the origin is what a trusted proxy says.
+func TestBehindAProxyThatEndsTLS(t *testing.T) {
+	c := run(t, "\tservers {\n\t\tprotocols h1\n\t\ttrusted_proxies static 127.0.0.1/32\n\t}\n\tgatehouse {\n\t\tissuer https://app.example.com/_auth\n\t}\n}\n"+`
+http://app.example.com:$PORT {
+	gatehouse
+	respond hello
+}`)
+	for _, q := range []struct {
+		path, proto string
+		want        int
+	}{{"/", "https", 401}, {"/_auth/login", "https", 200}, {"/", "", 421}, {"/_auth/login", "http", 421}} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, strings.Replace(c.url(q.path), "localhost", "127.0.0.1", 1), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "app.example.com"
+		if q.proto != "" {
+			r.Header.Set("X-Forwarded-Proto", q.proto)
+		}
+		if res, body := c.do(r); res.StatusCode != q.want {
+			t.Errorf("%+v: %d %s", q, res.StatusCode, body)
+		}
+	}
+}
+
 // A rewrite cannot move the login's paths, nor anything onto them.
 func TestPathsAreThoseOfTheClient(t *testing.T) {
 	c := run(t, site("", "try_files {path} /index.html\nrewrite /trap /_auth/login\ngatehouse\nrespond hello"))

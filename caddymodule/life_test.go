@@ -57,12 +57,21 @@ func run(t *testing.T, text string) *running {
 
 // load loads a configuration, as `caddy reload` does.
 func (c *running) load(text string) error {
-	text = "{\n\tadmin off\n\tpersist_config off\n\tdefault_bind 127.0.0.1\n\tservers {\n\t\tprotocols h1\n\t}\n" + text
-	raw, _, err := adapt(c.t, strings.ReplaceAll(text, "$PORT", fmt.Sprint(c.port)))
+	raw, err := c.json(text)
 	if err != nil {
 		return err
 	}
 	return caddy.Load(raw, true)
+}
+
+// json adapts a configuration whose global options are left open.
+func (c *running) json(text string) ([]byte, error) {
+	global := "{\n\tadmin off\n\tpersist_config off\n\tdefault_bind 127.0.0.1\n"
+	if !strings.Contains(text, "servers {") {
+		global += "\tservers {\n\t\tprotocols h1\n\t}\n"
+	}
+	raw, _, err := adapt(c.t, strings.ReplaceAll(global+text, "$PORT", fmt.Sprint(c.port)))
+	return raw, err
 }
 
 // url is an address at the running server.
@@ -171,6 +180,37 @@ func TestARefusedReloadLeavesTheOldOneAlone(t *testing.T) {
 		if res, _ := c.get("/_auth/login"); res.StatusCode != http.StatusOK {
 			t.Errorf("%s: login: %d", name, res.StatusCode)
 		}
+	}
+}
+
+// `caddy validate` may run beside the server, and leaves it alone.
+func TestValidateBesideTheServer(t *testing.T) {
+	text := site("encryption_key file {env.KEY_FILE}", "gatehouse\nrespond hello")
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KEY_FILE", key)
+	c := run(t, text)
+	s := held()[0]
+	raw, err := c.json(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cfg caddy.Config
+	if err := json.Unmarshal(raw, &cfg); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := caddy.Validate(&cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if refs, _ := states.References(s.key); refs != 1 || len(held()) != 1 {
+		t.Errorf("%d references, %d states", refs, len(held()))
+	}
+	if res, _ := c.get("/_auth/login"); res.StatusCode != http.StatusOK {
+		t.Errorf("%d", res.StatusCode)
 	}
 }
 
