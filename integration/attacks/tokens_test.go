@@ -19,6 +19,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -138,13 +139,23 @@ func (w *world) keys(path string) []jwk {
 	return out
 }
 
+// point is an EC key, uncompressed.
+func (k jwk) point(t *testing.T) []byte {
+	t.Helper()
+	return slices.Concat([]byte{4}, unb64(t, k.X), unb64(t, k.Y))
+}
+
 // secrets are what an attacker could take for an HMAC key: our public key in
 // every form in which it is published or printed.
 func (k jwk) secrets(t *testing.T) map[string][]byte {
 	t.Helper()
 	var public crypto.PublicKey
 	if k.Kty == "EC" {
-		public = &ecdsa.PublicKey{Curve: elliptic.P256(), X: new(big.Int).SetBytes(unb64(t, k.X)), Y: new(big.Int).SetBytes(unb64(t, k.Y))}
+		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), k.point(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		public = key
 	} else {
 		public = &rsa.PublicKey{N: new(big.Int).SetBytes(unb64(t, k.N)), E: int(new(big.Int).SetBytes(unb64(t, k.E)).Int64())}
 	}
@@ -157,9 +168,7 @@ func (k jwk) secrets(t *testing.T) map[string][]byte {
 		"PEM": text, "PEM without the last newline": []byte(strings.TrimSpace(string(text))), "DER": der, "JWK": k.raw, "kid": []byte(k.ID), "empty": {},
 	}
 	if k.Kty == "EC" {
-		x, y := unb64(t, k.X), unb64(t, k.Y)
-		out["point"] = append([]byte{4}, append(x, y...)...)
-		out["x"] = x
+		out["point"], out["x"] = k.point(t), unb64(t, k.X)
 	} else {
 		out["n"] = unb64(t, k.N)
 	}
@@ -309,8 +318,11 @@ func (w *world) damagedSignatures(t *testing.T, genuine jwt, try func(*testing.T
 // keysInHeader: D03. Nobody may fetch what a token names.
 func (w *world) keysInHeader(t *testing.T, attacker *ecdsa.PrivateKey, genuine jwt, try func(*testing.T, string)) {
 	t.Helper()
-	public := map[string]any{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "evil",
-		"x": b64(attacker.X.FillBytes(make([]byte, 32))), "y": b64(attacker.Y.FillBytes(make([]byte, 32)))}
+	point, err := attacker.PublicKey.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := map[string]any{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "evil", "x": b64(point[1:33]), "y": b64(point[33:])}
 	var fetched atomic.Int64
 	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fetched.Add(1)
