@@ -3,6 +3,7 @@ package signin
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,7 +26,7 @@ type carried struct {
 	waiting    bool          // an application waits for the sign-in
 	binding    pool.ClientID // what the query says, known or not: the attempt is bound to it
 	clientName string        // of a known client
-	targets    []string      // where the way on may lead, for the content security policy
+	scheme     string        // of the redirect URI, for the content security policy
 	fresh      int64         // Unix milliseconds; 0: any sign-in will do
 }
 
@@ -54,9 +55,7 @@ func (s *pages) carry(r *http.Request) (carried, error) {
 	}
 	mux.EventOf(r.Context()).Client = id
 	c.clientName = client.Name
-	if target := formTarget(client, one(values, "redirect_uri")); target != "" {
-		c.targets = []string{target}
-	}
+	c.scheme = redirectScheme(client, one(values, "redirect_uri"))
 	return c, nil
 }
 
@@ -68,9 +67,8 @@ func (c carried) suffix() string {
 	return "?" + c.query
 }
 
-// formTarget is the source expression (CSP 3, 2.3.1) of a registered redirect
-// URI. Browsers apply form-action to the redirects that follow a form.
-func formTarget(c *pool.Client, redirect string) string {
+// redirectScheme is the scheme of a registered redirect URI, or empty.
+func redirectScheme(c *pool.Client, redirect string) string {
 	if redirect == "" && len(c.RedirectURIs) == 1 {
 		redirect = c.RedirectURIs[0]
 	}
@@ -78,10 +76,23 @@ func formTarget(c *pool.Client, redirect string) string {
 	if err != nil || !c.AllowsRedirect(redirect) {
 		return ""
 	}
-	if u.Host == "" || strings.HasPrefix(u.Host, "[") {
-		return u.Scheme + ":" // the grammar has no IPv6 addresses
+	return u.Scheme
+}
+
+// formTargets are the sources (CSP 3, 2.3.1) that a page's form may lead to.
+// Browsers apply form-action to every redirect that follows a form, and where
+// an application sends people after they came back is its own business: a
+// list of origins would strand them on the sign-in page. So it is schemes:
+// https, the page's own, and that of the redirect URI.
+func formTargets(origin, redirectScheme string) []string {
+	own, _, _ := strings.Cut(origin, ":")
+	targets := []string{"https:"}
+	for _, scheme := range []string{own, redirectScheme} {
+		if scheme != "" && !slices.Contains(targets, scheme+":") {
+			targets = append(targets, scheme+":")
+		}
 	}
-	return u.Scheme + "://" + u.Host
+	return targets
 }
 
 // uriQuery escapes what a browser or client sent raw although a query must not

@@ -65,10 +65,10 @@ func (s *pages) ask(w http.ResponseWriter, r *http.Request, c carried, status in
 
 // askAgain shows the form with an attempt that is there already.
 func (s *pages) askAgain(w http.ResponseWriter, r *http.Request, c carried, status int, problem page.Problem, sealed string, ask prompt.Prompt) error {
-	return s.show(w, r, status, page.SignIn{
+	return s.showOnTheWay(w, r, status, page.SignIn{
 		Frame: s.frame(), Action: s.path(loginPath) + c.suffix(), Hidden: []page.Hidden{{Name: fieldAttempt, Value: sealed}},
 		Prompt: ask, Problem: problem, ClientName: c.clientName,
-	}, c.targets...)
+	}, c.scheme)
 }
 
 // preLength is the length of a pre-session cookie's value.

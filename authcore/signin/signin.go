@@ -119,8 +119,13 @@ func (s *pages) home() string {
 
 func (s *pages) frame() page.Frame { return page.Frame{Brand: s.site.Pool.Brand} }
 
-// show renders a page; targets are origins that its form may lead to besides ours.
-func (s *pages) show(w http.ResponseWriter, r *http.Request, status int, p page.Page, targets ...string) error {
+// show renders a page.
+func (s *pages) show(w http.ResponseWriter, r *http.Request, status int, p page.Page) error {
+	return s.showOnTheWay(w, r, status, p, "")
+}
+
+// showOnTheWay renders a page whose form leads to a redirect URI of a scheme.
+func (s *pages) showOnTheWay(w http.ResponseWriter, r *http.Request, status int, p page.Page, scheme string) error {
 	d, err := s.config.Renderer.Render(r.Context(), p)
 	if err != nil {
 		return fmt.Errorf("signin: render: %w", err)
@@ -128,7 +133,7 @@ func (s *pages) show(w http.ResponseWriter, r *http.Request, status int, p page.
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	mux.WriteDocument(w, r, status, document(d, targets...))
+	mux.WriteDocument(w, r, status, document(d, formTargets(s.site.Origin, scheme)...))
 	return nil
 }
 

@@ -118,12 +118,17 @@ func (p place) start(t *testing.T, up *harness.Upstream, shop string) *harness.S
 	return harness.Start(t, p.caddyfile, harness.Options{Ready: "ready", Vars: map[string]string{"up": up.Address, "shop": shop}})
 }
 
-// newShop is an application that is a client of the login host.
+// newShop is an application that is a client of the login host. Its callback
+// leads on to a home on another origin.
 func newShop(t *testing.T) string {
 	t.Helper()
-	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	home := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, "the shop") // a browser that went away needs no page
+	}))
+	t.Cleanup(home.Close)
+	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, home.URL+"/welcome?"+r.URL.RawQuery, http.StatusSeeOther)
 	}))
 	t.Cleanup(shop.Close)
 	return shop.URL

@@ -167,8 +167,9 @@ async function tabs() {
   await v.close();
 }
 
-// A client of its own origin: Chromium applies the page's form-action to the
-// redirects that follow the form, as far as the client's callback.
+// A client of its own origin, whose callback sends people on to yet another
+// one: Chromium applies the page's form-action to every redirect that follows
+// the form, and a page that named only the callback's origin would strand them.
 async function client() {
   const v = await visit();
   const redirect_uri = `${SHOP}/callback`, verifier = randomBytes(32).toString('base64url');
@@ -186,7 +187,8 @@ async function client() {
   const back = new URL(v.url).searchParams;
   assert.equal(back.get('state'), 'state of the shop');
   assert.equal(back.get('iss'), LOGIN);
-  v.quiet([...origins, SHOP]);
+  assert.notEqual(new URL(v.url).origin, SHOP);
+  v.quiet([...origins, SHOP, new URL(v.url).origin]);
   await v.close();
   if (LOGIN.startsWith('http://localhost:')) await redeem(redirect_uri, back.get('code'), verifier);
 }
@@ -218,7 +220,8 @@ async function policy() {
   assert.equal(await v.page.evaluate(() => window.ran), undefined);
   await forbidden('picture of a stranger', () => v.page.evaluate((src) => { new Image().src = src; }, `${SHOP}/picture`));
   await forbidden('call', () => v.page.evaluate((to) => { fetch(to).catch(() => {}); }, `${SHOP}/call`));
-  await forbidden('form to a stranger', () => v.page.evaluate((action) => {
+  // The policy of a page without TLS lets forms go to others without TLS.
+  if (LOGIN.startsWith('https:')) await forbidden('form to a stranger', () => v.page.evaluate((action) => {
     const form = document.querySelector('form');
     form.action = action;
     form.noValidate = true;
