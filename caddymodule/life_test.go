@@ -12,7 +12,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,6 +184,72 @@ func TestARefusedReloadLeavesTheOldOneAlone(t *testing.T) {
 			t.Errorf("%s: login: %d", name, res.StatusCode)
 		}
 	}
+}
+
+// Requests see nothing of reloads, and nothing of a configuration stays.
+func TestReloadsUnderTraffic(t *testing.T) {
+	c := run(t, site("", "gatehouse\nrespond hello"))
+	s := held()[0]
+	reload := func(i int) {
+		if err := c.load(site(fmt.Sprintf("brand B%d", i), "gatehouse\nrespond hello")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reload(0)
+	before := ours()
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	var answers atomic.Int64
+	for range 3 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				res, err := http.Get(c.url("/_auth/login"))
+				if err != nil {
+					continue // Caddy itself drops a few connections at a reload
+				}
+				if res.StatusCode != http.StatusOK {
+					t.Errorf("%d", res.StatusCode)
+				}
+				answers.Add(1)
+				if _, err := io.Copy(io.Discard, res.Body); err != nil {
+					t.Error(err)
+				}
+				if err := res.Body.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range 25 {
+		reload(i + 1)
+	}
+	close(stop)
+	clients.Wait()
+	if answers.Load() < 100 {
+		t.Errorf("only %d answers", answers.Load())
+	}
+	if list := held(); len(list) != 1 || list[0] != s || s.inside.Load() != 0 {
+		t.Errorf("%d states, %d requests inside", len(list), s.inside.Load())
+	}
+	if after := ours(); before == 0 || after > before {
+		t.Errorf("%d goroutines of ours before, %d after", before, after)
+	}
+}
+
+// ours counts the goroutines that run code of this module, tests aside.
+func ours() (n int) {
+	buf := make([]byte, 4<<20)
+	for _, stack := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if strings.Contains(stack, "github.com/gatehouse-auth/gatehouse/") && !strings.Contains(stack, "_test.go") {
+			n++
+		}
+	}
+	return n
 }
 
 // `caddy validate` may run beside the server, and leaves it alone.
