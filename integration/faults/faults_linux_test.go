@@ -312,10 +312,17 @@ func TestFullDisk(t *testing.T) {
 	for round := range 2 {
 		fill(t, filler)
 		v.suffer("user add", "sign-in", "code", "refresh")
+		if err := v.Reload(); err != nil {
+			t.Logf("a reload meanwhile is refused: %.300s", err)
+		}
+		v.gateHolds() // by the new configuration, or by the old one
 		if err := os.Remove(filler); err != nil {
 			t.Fatal(err)
 		}
 		v.everythingWorks(recovery)
+		if err := v.Reload(); err != nil {
+			t.Error(err)
+		}
 		v.gateHolds()
 		t.Logf("round %d", round)
 	}
