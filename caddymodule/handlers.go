@@ -61,7 +61,7 @@ func (l *Login) Provision(ctx caddy.Context) (err error) {
 // ServeHTTP answers the login host's paths, by the request as it was before
 // any rewrite.
 func (l *Login) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	nameless(r)
+	nameOf(r)
 	leave, err := l.app.enter(r)
 	if err != nil {
 		return refuseStart(w, err)
@@ -152,7 +152,7 @@ func (g *Gate) Provision(ctx caddy.Context) (err error) {
 
 // ServeHTTP judges a request.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	nameless(r)
+	name := nameOf(r)
 	client := clientOf(r)
 	applies, err := g.applies(r, client.OrigURI)
 	if err != nil {
@@ -172,12 +172,12 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	}
 	r = r.WithContext(ctx)
 	err = g.gate.Handle(w, r, func(w http.ResponseWriter, r *http.Request, who guard.Identity) error {
-		setPlaceholders(r, who.Principal)
+		name.who = who.Principal
 		return next.ServeHTTP(w, r)
 	})
 	var denial *guard.Denial
 	if errors.As(err, &denial) {
-		setPlaceholders(r, &pool.Principal{})
+		name.who = &pool.Principal{}
 		return g.deny(w, r, client.Origin, denial)
 	}
 	return err
@@ -242,28 +242,48 @@ func (g *Gate) deny(w http.ResponseWriter, r *http.Request, origin string, d *gu
 	return caddyhttp.Error(d.Status, d)
 }
 
-// nameless makes the placeholders known, empty, unless an earlier handler has
-// set them: they are there on every outcome.
-func nameless(r *http.Request) {
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		if _, named := repl.Get("http.auth.user.id"); !named {
-			setPlaceholders(r, &pool.Principal{})
-		}
+// named answers the placeholders {http.auth.user.*}, by which logs and other
+// directives learn who a request is: nobody, until a gate has let it pass.
+type named struct{ who *pool.Principal }
+
+// namedVar names the variable of a request that holds its named.
+const namedVar = "gatehouse.named"
+
+// nameOf returns a request's named. The first of our handlers that a request
+// meets makes the placeholders known, so that they are there on every outcome.
+func nameOf(r *http.Request) *named {
+	if n, ok := caddyhttp.GetVar(r.Context(), namedVar).(*named); ok {
+		return n
 	}
+	n := &named{who: &pool.Principal{}}
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Map(n.value)
+	}
+	caddyhttp.SetVar(r.Context(), namedVar, n)
+	return n
 }
 
-// setPlaceholders tells logs and other directives who a request is.
-func setPlaceholders(r *http.Request, p *pool.Principal) {
-	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+// value is a caddy.ReplacerFunc.
+func (n *named) value(key string) (any, bool) {
+	field, ok := strings.CutPrefix(key, "http.auth.user.")
 	if !ok {
-		return
+		return nil, false
 	}
-	repl.Set("http.auth.user.id", string(p.Sub))
-	repl.Set("http.auth.user.name", p.Name)
-	repl.Set("http.auth.user.email", p.Email)
-	repl.Set("http.auth.user.groups", strings.Join(p.Groups, ","))
-	repl.Set("http.auth.user.scopes", strings.Join(p.Scopes, ","))
-	repl.Set("http.auth.user.client", string(p.Client))
+	switch field {
+	case "id":
+		return string(n.who.Sub), true
+	case "name":
+		return n.who.Name, true
+	case "email":
+		return n.who.Email, true
+	case "groups":
+		return strings.Join(n.who.Groups, ","), true
+	case "scopes":
+		return strings.Join(n.who.Scopes, ","), true
+	case "client":
+		return string(n.who.Client), true
+	}
+	return nil, false
 }
 
 // clientOf gathers what Caddy knows about a request from trusted sources: its

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"crypto/tls"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -139,6 +140,31 @@ func TestDenialsAtARunningServer(t *testing.T) {
 		t.Errorf("%d %s", res.StatusCode, body)
 	}
 	if res, body := c.get("/.well-known/oauth-protected-resource"); res.StatusCode != 200 || !strings.Contains(body, "a.read") {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+}
+
+// A token names its client to the site's other directives.
+func TestPlaceholdersNameTheCaller(t *testing.T) {
+	t.Setenv("SECRET", "0123456789abcdef")
+	c := run(t, site("resource http://localhost:$PORT a.read a.write\nclient batch {\n\tsecret {env.SECRET}\n\tgrant client_credentials a.read a.write\n}", `
+	gatehouse
+	gatehouse_require scope:a.read
+	respond "[{http.auth.user.client}][{http.auth.user.scopes}][{http.auth.user.id}]"`))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.url("/_auth/oauth2/token"), strings.NewReader("grant_type=client_credentials"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth("batch", "0123456789abcdef")
+	_, body := c.do(r)
+	var answer struct {
+		Token string `json:"access_token"`
+	}
+	if err := json.Unmarshal([]byte(body), &answer); err != nil || answer.Token == "" {
+		t.Fatal(body, err)
+	}
+	if res, body := c.get("/", "Authorization", "Bearer "+answer.Token); res.StatusCode != 200 || body != "[batch][a.read,a.write][]" {
 		t.Errorf("%d %s", res.StatusCode, body)
 	}
 }

@@ -225,7 +225,7 @@ func TestReloadsUnderTraffic(t *testing.T) {
 			}
 		})
 	}
-	for i := range 25 {
+	for i := 0; i < 25 || answers.Load() < 100 && i < 1000; i++ {
 		reload(i + 1)
 	}
 	close(stop)
