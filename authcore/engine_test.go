@@ -63,12 +63,11 @@ func TestTheMatrix(t *testing.T) {
 	w := newWorld(t)
 	b := w.firstUser("ann@example.com")
 	b.get(appOrigin + "/")
-	user := b.grant("openid orders.read")["access_token"].(string)
 	foreign := newWorld(t)
 	foreign.firstUser("ann@example.com")
 	expired := w.machine("orders.read")
 	w.clock.add(16 * time.Minute)
-	user = b.grant("openid orders.read")["access_token"].(string)
+	user := b.grant("openid orders.read")["access_token"].(string)
 	callers := []struct{ name, token string }{
 		{"nobody", ""}, {"machine", w.machine("orders.read")}, {"user", user}, {"wrong audience", w.machine("stock.read")},
 		{"expired", expired}, {"foreign", foreign.machine("orders.read")}, {"damaged", user[:len(user)-4] + "AAAA"},

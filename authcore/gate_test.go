@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -194,7 +196,8 @@ func TestErrorRoutesKnowWhoTheRequestIs(t *testing.T) {
 	if err := errorRoute.Handle(httptest.NewRecorder(), r, next); err != nil || seen == nil {
 		t.Fatalf("the error route was not reached: %v", err)
 	}
-	if seen.Header.Get("X-Auth-User") == "" || seen.Header["X_Auth-User"] != nil {
+	alias := slices.ContainsFunc(slices.Collect(maps.Keys(seen.Header)), func(name string) bool { return strings.Contains(name, "_") })
+	if seen.Header.Get("X-Auth-User") == "" || alias {
 		t.Errorf("%v", seen.Header)
 	}
 	// Who was refused is not named where nobody is.
