@@ -140,10 +140,10 @@ func (g *Gate) Provision(ctx caddy.Context) (err error) {
 	if g.MatcherSetsRaw != nil {
 		raw, err := ctx.LoadModule(g, "MatcherSetsRaw")
 		if err != nil {
-			return fmt.Errorf("%s: matcher: %w", g.Where, err)
+			return at(g.Where, fmt.Errorf("matcher: %w", err))
 		}
 		if err := g.matchers.FromInterface(raw); err != nil {
-			return fmt.Errorf("%s: matcher: %w", g.Where, err)
+			return at(g.Where, fmt.Errorf("matcher: %w", err))
 		}
 	}
 	g.app.gates = append(g.app.gates, g)

@@ -134,7 +134,7 @@ func (a *App) resolve() error {
 		}
 		a.config.Pools = append(a.config.Pools, p)
 		for _, c := range a.Pools[name].Clients {
-			if slices.ContainsFunc(c.Secrets, func(s string) bool { return !isPlaceholder(s) }) {
+			if c != nil && slices.ContainsFunc(c.Secrets, func(s string) bool { return !isPlaceholder(s) }) {
 				a.log.Warn("a client's secret stands in the configuration itself, for everybody who may read it: write {env.NAME} or {file./path} instead", "client", c.ID, "where", c.Where)
 			}
 		}
@@ -158,6 +158,9 @@ func (a *App) paths() []*string {
 func (p *Pool) resolve(name string, repl *caddy.Replacer) (authcore.PoolConfig, error) {
 	out := authcore.PoolConfig{Name: name, Issuer: strings.TrimSuffix(p.Issuer, "/"), IssuerExplicit: p.Issuer != "", Brand: p.Brand, Groups: p.Groups, Where: p.Where}
 	var problems []error
+	if slices.Contains(p.Resources, nil) || slices.Contains(p.Clients, nil) {
+		return out, at(p.Where, fmt.Errorf("pool %s: a resource or client is null", name))
+	}
 	for _, factor := range p.SignIn {
 		if err := knownFactor(factor); err != nil {
 			problems = append(problems, at(p.Where, err))

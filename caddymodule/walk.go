@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -120,7 +119,7 @@ func meet(a, b []string) bool {
 // chain walks routes in order and reports whether what follows them is gated.
 func (w *walker) chain(routes caddyhttp.RouteList, on way) bool {
 	if w.depth++; w.depth > maxDepth {
-		w.problem("gatehouse: routes are nested too deeply, or invoke one another")
+		w.problem("", errors.New("gatehouse: routes are nested too deeply, or invoke one another"))
 		return on.gated
 	}
 	defer func() { w.depth-- }()
@@ -192,9 +191,7 @@ func proxies(id caddy.ModuleID) bool {
 	return strings.Contains(name, "proxy") || strings.Contains(name, "cgi") || strings.Contains(name, "forward")
 }
 
-func (w *walker) problem(format string, args ...any) {
-	w.problems = append(w.problems, fmt.Errorf(format, args...))
-}
+func (w *walker) problem(where string, err error) { w.problems = append(w.problems, at(where, err)) }
 
 func (w *walker) proxy(name string, on way) {
 	if on.gated {
@@ -208,10 +205,10 @@ func (w *walker) proxy(name string, on way) {
 // request: one with a matcher leaves the others open.
 func (w *walker) gate(g *Gate, on way) {
 	if err := w.named(on.hosts); err != nil {
-		w.problem("%s: %w", g.Where, err)
+		w.problem(g.Where, err)
 	}
 	if len(g.matchers) > 0 && !on.gated {
-		w.problem("%s: the first gatehouse line of a site must have no matcher, or requests that do not match pass unchecked: put `gatehouse_require` or `gatehouse_public` without one before it", g.Where)
+		w.problem(g.Where, errors.New("the first gatehouse line of a site must have no matcher, or requests that do not match pass unchecked: put `gatehouse_require` or `gatehouse_public` without one before it"))
 	}
 	found := gateFound{gate: g, route: w.route, hosts: on.hosts, auth: on.auth}
 	for _, h := range on.hosts {
@@ -228,10 +225,10 @@ func (w *walker) gate(g *Gate, on way) {
 // login notes a login and its origins.
 func (w *walker) login(l *Login, on way) {
 	if err := w.named(on.hosts); err != nil {
-		w.problem("%s: %w", l.Where, err)
+		w.problem(l.Where, err)
 	}
 	if l.OneSite && !on.auth || !l.OneSite && !on.root {
-		w.problem("%s: requests for the login's own paths do not come here: a path matcher stands around it", l.Where)
+		w.problem(l.Where, errors.New("requests for the login's own paths do not come here: a path matcher stands around it"))
 	}
 	own, behind := w.origins(on.hosts)
 	w.logins = append(w.logins, loginFound{l, w.route, own, behind})
