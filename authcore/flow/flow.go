@@ -132,7 +132,7 @@ func (m *Machine) Answer(ctx context.Context, p *pool.Pool, b Binding, sealed st
 	if !right {
 		return m.again(ctx, p, b, a[FieldIdentifier])
 	}
-	guess.giveBack(ctx)
+	guess.forgive(ctx)
 	m.rehash(ctx, p, who, better)
 	return &Outcome{Done: &Done{
 		Attempt: at.ID, Sub: who.sub, Epoch: who.epoch, At: m.now().UTC(), ACR: pool.AAL1, AMR: []string{MethodPassword},

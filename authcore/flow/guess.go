@@ -78,15 +78,25 @@ func counted(g pool.Guesses, now time.Time) pool.Guesses {
 	return g
 }
 
-// giveBack undoes the count of a guess that was right, or was not checked. If
-// it fails, one failure too many is counted, for a while.
-func (g *guess) giveBack(ctx context.Context) {
+// giveBack undoes the count of a guess that was not checked.
+func (g *guess) giveBack(ctx context.Context) { g.undo(ctx, false) }
+
+// forgive undoes the count of a guess that was right, and with it what the
+// same address got wrong before: whoever knows the password is no guesser.
+func (g *guess) forgive(ctx context.Context) { g.undo(ctx, true) }
+
+// undo takes the guess out of the counts. If it fails, one failure too many is
+// counted, for a while.
+func (g *guess) undo(ctx context.Context, all bool) {
 	if g.locked {
 		return
 	}
 	err := g.update(ctx, func(tx *repo.Tx, byAddress, byAccount repo.Entry[pool.Guesses]) error {
 		if byAddress.Value.Count > 0 {
 			byAddress.Value.Count--
+		}
+		if all {
+			byAddress.Value.Count = 0
 		}
 		if byAddress.Value.Last.Equal(g.at) {
 			byAddress.Value.Last = g.last

@@ -7,10 +7,10 @@ import (
 	"github.com/gatehouse-auth/gatehouse/store"
 )
 
-// handleBytes is a partition byte and 248 random bits.
-const handleBytes = 32
+// handleBytes is a partition byte and 256 random bits.
+const handleBytes = 1 + 32
 
-// NewHandle returns a random handle (43 characters, 248 random bits) that
+// NewHandle returns a random handle (44 characters, 256 random bits) that
 // carries its partition. Only its hash is stored.
 func NewHandle(p store.Partition) string {
 	b := append([]byte{byte(p)}, secret.Bytes(handleBytes-1)...)
