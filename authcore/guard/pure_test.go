@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+	"github.com/gatehouse-auth/gatehouse/authcore/token"
 )
 
 func TestPublicPathsHoldUnderEveryReading(t *testing.T) {
@@ -243,5 +245,30 @@ func TestABearerThatIsNotOneTokenIsBad(t *testing.T) {
 	}
 	if got := readCredentials(&http.Request{Header: http.Header{"Authorization": {"Bearer a", "Basic b"}}}, s); !got.bad {
 		t.Errorf("two headers: %+v", got)
+	}
+}
+
+// No token of ours names two resources, but one that did would open neither.
+func TestOnlyTokensForThisResourceAlone(t *testing.T) {
+	s := &site{Site: Site{Pool: &pool.Pool{Issuer: "https://login.example.com"}, Resource: "https://api.example.com"}}
+	for _, c := range []struct {
+		aud  jose.Audience
+		want bool
+	}{
+		{jose.Audience{"https://api.example.com"}, true},
+		{jose.Audience{"https://api.example.com", "https://login.example.com"}, true},
+		{jose.Audience{"https://login.example.com", "https://api.example.com"}, true},
+		{jose.Audience{"https://api.example.com", "https://other.example.com"}, false},
+		{jose.Audience{"https://login.example.com"}, false},
+		{jose.Audience{"https://api.example.com.evil.example"}, false},
+		{jose.Audience{"https://api.example.com/"}, false},
+		{jose.Audience{"https://API.example.com"}, false},
+		{jose.Audience{"https://api.example.com:443"}, false},
+		{jose.Audience{""}, false},
+		{nil, false},
+	} {
+		if err := audience(&token.Access{Audience: c.aud}, s); (err == nil) != c.want {
+			t.Errorf("%q: %v", c.aud, err)
+		}
 	}
 }
