@@ -18,8 +18,8 @@ const shards = 16
 // digest names a credential in the cache, so that the cache holds none.
 type digest [sha256.Size]byte
 
-// entry is a credential that was verified. It is immutable but for the
-// rendered headers.
+// entry is a credential that was verified. It is immutable but for what its
+// atomics hold. One of access and live is set.
 type entry struct {
 	principal *pool.Principal
 	seen      uint64    // how far the feed of revocations had come when it was read

@@ -191,8 +191,8 @@ func metadataPath(origin, resource string) (string, error) {
 
 // Denial is a refusal.
 type Denial struct {
-	Status  int         // 400, 401, 403, 421, 503
-	Header  http.Header // WWW-Authenticate, Retry-After, Cache-Control
+	Status  int         // 400, 401, 403, 404, 405, 421, 503
+	Header  http.Header // WWW-Authenticate, Retry-After, Cache-Control, Allow
 	Cause   error       // for the log; a fault.Error whose text is safe to show
 	Browser bool        // a person is looking: a page may be shown
 	SignOut string      // link to sign out, for such a page

@@ -156,14 +156,10 @@ func (g *Guard) stands(id pool.ID, e *entry) bool {
 // person says who a browser session is.
 func person(p *pool.Pool, live *session.LiveSite) *pool.Principal {
 	u := live.User
-	who := &pool.Principal{
-		Kind: pool.Person, Pool: p.ID, Sub: u.Sub, Username: u.Username, Name: u.Name, Groups: slices.Clone(u.Groups),
+	return &pool.Principal{
+		Kind: pool.Person, Pool: p.ID, Sub: u.Sub, Username: u.Username, Name: u.Name, Email: u.VerifiedEmail(), Groups: slices.Clone(u.Groups),
 		AuthTime: live.Session.AuthTime, ACR: live.Session.ACR, AMR: live.Session.AMR, Browser: true,
 	}
-	if u.EmailVerified {
-		who.Email = u.Email
-	}
-	return who
 }
 
 // name sets the identity headers of a preset.

@@ -49,7 +49,7 @@ func (r *Rule) Validate() error {
 		}
 	}
 	for _, p := range r.Public {
-		if err := ValidatePublic(p); err != nil {
+		if err := validatePublic(p); err != nil {
 			return err
 		}
 	}
@@ -59,9 +59,9 @@ func (r *Rule) Validate() error {
 	return nil
 }
 
-// ValidatePublic checks a pattern of public paths: an absolute ASCII path,
+// validatePublic checks a pattern of public paths: an absolute ASCII path,
 // exact, or ending in /*.
-func ValidatePublic(p string) error {
+func validatePublic(p string) error {
 	body := strings.TrimSuffix(p, "/*")
 	switch {
 	case !strings.HasPrefix(p, "/"):

@@ -36,8 +36,7 @@ type transaction struct {
 // signIn begins an authorization code flow with PKCE as the site's own client.
 func (g *Guard) signIn(w http.ResponseWriter, r *http.Request, s *site, c credentials, returnTo string) error {
 	tx := transaction{Verifier: secret.Token(32), Return: localPath(returnTo), At: g.now()}
-	id := strconv.FormatInt(tx.At.UnixMilli(), 36) + "." + secret.Token(12)
-	id = strings.ReplaceAll(id, ".", "_")
+	id := strconv.FormatInt(tx.At.UnixMilli(), 36) + "_" + secret.Token(12)
 	sealed, err := g.sealTx(r, s, id, tx)
 	if err != nil {
 		return unavailable(err)
@@ -78,13 +77,12 @@ func (g *Guard) callback(w http.ResponseWriter, r *http.Request, s *site, q url.
 	cookie, _, err := g.tokens.RedeemSiteCode(r.Context(), s.Pool, token.Redemption{
 		Client: s.Client, Code: q.Get("code"), RedirectURI: s.callback, Verifier: tx.Verifier,
 	})
-	switch fault.CodeOf(err) {
-	case fault.InvalidGrant:
+	switch {
+	case err == nil:
+	case fault.CodeOf(err) == fault.InvalidGrant:
 		return callbackDenial(s, tx.Return, err)
 	default:
-		if err != nil {
-			return unavailable(err)
-		}
+		return unavailable(err)
 	}
 	if old := s.cookies.Get(r, mux.CookieSite); old != "" {
 		if err := g.sessions.EndSite(r.Context(), s.Pool, old); err != nil {
