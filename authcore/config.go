@@ -20,35 +20,33 @@ type StateConfig struct {
 	Logger    *slog.Logger     // nil: discards
 }
 
-// Config is one configuration. Its zero value is the pool "default" with
-// nothing in it. New resolves it once; Validate returns all problems.
+// Config is one configuration: its pools, and what renders their pages. New
+// resolves it once; Validate returns all problems.
 type Config struct {
 	Pools    []PoolConfig
 	Renderer page.Renderer
-	Logger   *slog.Logger
 }
 
 // PoolConfig configures a pool. Zero values mean the defaults of docs/caddyfile.md.
 type PoolConfig struct {
-	Name           string // "default" if empty
-	Issuer         string // explicit; empty: from the login site
-	IssuerExplicit bool   // the operator named it, so that a stored issuer may be replaced
-	Brand          string
-	MinLength      int
-	SessionIdle    time.Duration
-	SessionLife    time.Duration
-	Access         time.Duration
-	ID             time.Duration
-	Refresh        time.Duration
-	ReuseGrace     time.Duration
-	SigningAlg     string
-	IDSigningAlg   string
-	Groups         []string
-	Resources      []ResourceConfig
-	Clients        []ClientConfig
-	Login          LoginConfig
-	Sites          []SiteConfig
-	Where          string // file:line, for errors
+	Name         string // "default" if empty
+	Issuer       string // named by the operator, it may replace a stored one; empty: from the login site
+	Brand        string
+	MinLength    int
+	SessionIdle  time.Duration
+	SessionLife  time.Duration
+	Access       time.Duration
+	ID           time.Duration
+	Refresh      time.Duration
+	ReuseGrace   time.Duration
+	SigningAlg   string
+	IDSigningAlg string
+	Groups       []string
+	Resources    []ResourceConfig
+	Clients      []ClientConfig
+	Login        LoginConfig
+	Sites        []SiteConfig
+	Where        string // file:line, for errors
 }
 
 // LoginConfig is where a pool's login lives.
@@ -60,8 +58,7 @@ type LoginConfig struct {
 // SiteConfig is a gated origin.
 type SiteConfig struct {
 	Origin   string
-	Resource string   // empty: the origin
-	Scopes   []string // filled in from a declared resource of the same id
+	Resource string // empty: the origin
 }
 
 // ResourceConfig declares an API.

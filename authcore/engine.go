@@ -26,7 +26,6 @@ type Engine struct {
 // hosted is a pool with its place.
 type hosted struct {
 	pool  *pool.Pool
-	login LoginConfig
 	mux   *mux.Mux // nil if this configuration has no login host for the pool
 	sites map[string]guard.Site
 }
@@ -66,7 +65,7 @@ func (e *Engine) host(ctx context.Context, c PoolConfig) (*hosted, error) {
 		return nil, fmt.Errorf("pool %s has no login site and no issuer: add `gatehouse_login %s` to a site", c.Name, c.Name)
 	}
 	id, err := e.state.repo.EnsurePool(ctx, c.Name, issuer)
-	if errors.Is(err, fault.Conflict) && c.IssuerExplicit {
+	if errors.Is(err, fault.Conflict) && c.Issuer != "" {
 		id, err = e.state.repo.MoveIssuer(ctx, c.Name, issuer)
 	}
 	if errors.Is(err, fault.Conflict) {
@@ -82,7 +81,7 @@ func (e *Engine) host(ctx context.Context, c PoolConfig) (*hosted, error) {
 	if err := e.state.keys.Ensure(ctx, p.ID); err != nil {
 		return nil, fmt.Errorf("pool %s: signing keys: %w", c.Name, err)
 	}
-	h := &hosted{pool: p, login: c.Login, sites: map[string]guard.Site{}}
+	h := &hosted{pool: p, sites: map[string]guard.Site{}}
 	h.place(c)
 	if c.Login.Origin != "" {
 		e.mount(h, c)
@@ -103,7 +102,7 @@ func (h *hosted) place(c PoolConfig) {
 		}
 		h.sites[site.Origin] = guard.Site{
 			Described: described[site.Origin],
-			Pool:      p, Origin: site.Origin, Resource: site.Resource, Client: p.Clients[SiteClient(site.Origin)],
+			Pool:      p, Origin: site.Origin, Resource: site.Resource, Client: p.Clients[siteClient(site.Origin)],
 			Login: base, OneSite: site.Origin == c.Login.Origin && c.Login.Prefix != "",
 		}
 	}
@@ -113,7 +112,7 @@ func (h *hosted) place(c PoolConfig) {
 func (e *Engine) mount(h *hosted, c PoolConfig) {
 	s := e.state
 	h.mux = mux.New(mux.Options{Prefix: c.Login.Prefix, ErrorPage: signin.ErrorPage(e.renderer, h.pool.Brand), Logger: s.log})
-	oauth.New(oauth.Config{Tokens: s.tokens, Sessions: s.sessions, Keys: s.keys, Users: s.repo, Now: s.now, Logger: s.log}).
+	oauth.New(oauth.Config{Tokens: s.tokens, Sessions: s.sessions, Keys: s.keys, Users: s.repo, Now: s.now}).
 		Mount(h.mux, oauth.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix})
 	site := signin.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix}
 	for origin := range h.sites {
@@ -122,9 +121,7 @@ func (e *Engine) mount(h *hosted, c PoolConfig) {
 	if _, oneSite := h.sites[c.Login.Origin]; oneSite {
 		site.Home = c.Login.Origin + "/"
 	}
-	signin.New(signin.Config{
-		Accounts: s.accounts, Flow: s.flow, Sessions: s.sessions, Renderer: e.renderer, Now: s.now, Logger: s.log,
-	}).Mount(h.mux, site)
+	signin.New(signin.Config{Accounts: s.accounts, Flow: s.flow, Sessions: s.sessions, Renderer: e.renderer}).Mount(h.mux, site)
 }
 
 // LoginHandler is an http.Handler that knows its paths.
@@ -174,7 +171,7 @@ func (e *Engine) FirstLinks(ctx context.Context) (map[string]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("pool %s: first-user link: %w", name, err)
 		}
-		links[name] = h.login.Origin + h.login.Prefix + "/signup?link=" + token
+		links[name] = e.state.link(h.pool, token)
 	}
 	return links, nil
 }

@@ -404,7 +404,7 @@ func TestTheIssuerDoesNotMove(t *testing.T) {
 	if _, err := authcore.New(context.Background(), c, w.state); err == nil || !strings.Contains(err.Error(), "issuer") {
 		t.Errorf("%v", err)
 	}
-	c.Pools[0].Issuer, c.Pools[0].IssuerExplicit = "http://elsewhere.localhost", true
+	c.Pools[0].Issuer = "http://elsewhere.localhost"
 	e, err := authcore.New(context.Background(), c, w.state)
 	if err != nil {
 		t.Fatal(err)

@@ -258,7 +258,7 @@ func TestARememberedTokenDiesWithItsIssuer(t *testing.T) {
 		t.Fatal(res.StatusCode)
 	}
 	c := config()
-	c.Pools[0].Issuer, c.Pools[0].IssuerExplicit = "http://elsewhere.localhost", true
+	c.Pools[0].Issuer = "http://elsewhere.localhost"
 	w.configure(c)
 	if res := w.call("GET", apiOrigin+"/", token); res.StatusCode != http.StatusUnauthorized || w.reached != nil {
 		t.Errorf("%d", res.StatusCode)

@@ -172,14 +172,14 @@ func (r *resolver) site(c SiteConfig) {
 		r.pool.Resources[id] = &pool.Resource{ID: id, Site: true}
 	}
 	client := &pool.Client{
-		ID: SiteClient(c.Origin), Name: c.Origin, AuthMethods: []string{pool.AuthNone}, Grants: []string{pool.GrantCode},
+		ID: siteClient(c.Origin), Name: c.Origin, AuthMethods: []string{pool.AuthNone}, Grants: []string{pool.GrantCode},
 		RedirectURIs: []string{c.Origin + guard.CallbackPath}, Scopes: []string{"openid"}, Site: true,
 	}
 	r.pool.Clients[client.ID] = client
 }
 
-// SiteClient is the id of the internal client of a gated origin.
-func SiteClient(origin string) pool.ClientID { return pool.ClientID(pool.SitePrefix + origin) }
+// siteClient is the id of the internal client of a gated origin.
+func siteClient(origin string) pool.ClientID { return pool.ClientID(pool.SitePrefix + origin) }
 
 // client registers an application.
 func (r *resolver) client(c ClientConfig) {

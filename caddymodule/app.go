@@ -67,7 +67,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("gatehouse: %w", err)
 	}
-	a.config = authcore.Config{Renderer: ui, Logger: a.log}
+	a.config = authcore.Config{Renderer: ui}
 	return a.resolve()
 }
 

@@ -156,7 +156,7 @@ func (a *App) paths() []*string {
 
 // resolve turns one pool's configuration into authcore's.
 func (p *Pool) resolve(name string, repl *caddy.Replacer) (authcore.PoolConfig, error) {
-	out := authcore.PoolConfig{Name: name, Issuer: strings.TrimSuffix(p.Issuer, "/"), IssuerExplicit: p.Issuer != "", Brand: p.Brand, Groups: p.Groups, Where: p.Where}
+	out := authcore.PoolConfig{Name: name, Issuer: strings.TrimSuffix(p.Issuer, "/"), Brand: p.Brand, Groups: p.Groups, Where: p.Where}
 	var problems []error
 	if slices.Contains(p.Resources, nil) || slices.Contains(p.Clients, nil) {
 		return out, at(p.Where, fmt.Errorf("pool %s: a resource or client is null", name))

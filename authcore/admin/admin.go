@@ -30,8 +30,7 @@ type Config struct {
 	Keys     *keyring.Ring
 	// Pool finds a pool by name; fault.NotFound.
 	Pool func(ctx context.Context, name string) (*pool.Pool, error)
-	// Link makes the address of a one-time link from its token; empty where
-	// no login host is known.
+	// Link makes the address of a one-time link from its token.
 	Link func(p *pool.Pool, token string) string
 	// Caller says who is asking.
 	Caller func(*http.Request) pool.Caller

@@ -11,14 +11,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 )
 
-// noted names the pool in the request's event.
-func (e *endpoints) noted(h mux.Handler) mux.Handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		mux.EventOf(r.Context()).Pool = string(e.site.Pool.ID)
-		return h(w, r)
-	}
-}
-
 // document is the metadata of RFC 8414 2 and OpenID Connect Discovery 3. It
 // holds what is on and nothing else.
 type document struct {

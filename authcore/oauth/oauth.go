@@ -8,7 +8,7 @@ package oauth
 
 import (
 	"context"
-	"log/slog"
+	"net/http"
 	"strings"
 	"time"
 
@@ -37,7 +37,6 @@ type Config struct {
 	Keys     Keys
 	Users    Users
 	Now      func() time.Time // nil: time.Now
-	Logger   *slog.Logger     // nil: discards
 }
 
 // Handler serves the endpoints of any number of pools.
@@ -51,9 +50,6 @@ type Handler struct {
 func New(c Config) *Handler {
 	if c.Now == nil {
 		c.Now = time.Now
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Handler{config: c, grants: grants(c.Tokens), decoy: newDecoy()}
 }
@@ -117,6 +113,14 @@ func (h *Handler) Mount(m *mux.Mux, site Site) {
 	if path, here := strings.CutPrefix(site.Pool.Issuer, site.Origin); here && strings.HasPrefix(path, "/") {
 		m.Public("GET /"+openIDPath+path, publicAge, metadata)
 		m.Public("GET /"+serverPath+path, publicAge, metadata)
+	}
+}
+
+// noted names the pool in the request's event.
+func (e *endpoints) noted(h mux.Handler) mux.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		mux.EventOf(r.Context()).Pool = string(e.site.Pool.ID)
+		return h(w, r)
 	}
 }
 

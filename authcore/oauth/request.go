@@ -256,6 +256,3 @@ func one(params map[string][]string, name string) string {
 	}
 	return ""
 }
-
-// joinScope writes a scope list (RFC 6749 3.3).
-func joinScope(scopes []string) string { return strings.Join(scopes, " ") }

@@ -3,6 +3,7 @@ package oauth
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
@@ -57,7 +58,7 @@ func (e *endpoints) token(w http.ResponseWriter, r *http.Request) error {
 func responseOf(i *token.Issued) tokenResponse {
 	return tokenResponse{
 		AccessToken: i.Access, TokenType: "Bearer", ExpiresIn: int64(i.Life / time.Second),
-		Scope: joinScope(i.Scopes), RefreshToken: i.Refresh, IDToken: i.ID,
+		Scope: strings.Join(i.Scopes, " "), RefreshToken: i.Refresh, IDToken: i.ID,
 	}
 }
 

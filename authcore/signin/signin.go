@@ -11,10 +11,8 @@ package signin
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/account"
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
@@ -32,23 +30,13 @@ type Config struct {
 	Flow     *flow.Machine
 	Sessions *session.Service
 	Renderer page.Renderer
-	Now      func() time.Time // nil: time.Now
-	Logger   *slog.Logger     // nil: discards
 }
 
 // Handler serves the pages of any number of pools.
 type Handler struct{ config Config }
 
 // New returns a Handler.
-func New(c Config) *Handler {
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	return &Handler{config: c}
-}
+func New(c Config) *Handler { return &Handler{config: c} }
 
 // Site is the login host of a pool.
 type Site struct {

@@ -116,7 +116,7 @@ func newWorldAt(t *testing.T, site signin.Site) *world {
 	must(t, err)
 	w.mux = mux.New(mux.Options{Prefix: site.Prefix, ErrorPage: signin.ErrorPage(ui, "Example")})
 	site.Pool = w.pool
-	signin.New(signin.Config{Accounts: w.accounts, Flow: w.flow, Sessions: w.sessions, Renderer: ui, Now: c.now}).Mount(w.mux, site)
+	signin.New(signin.Config{Accounts: w.accounts, Flow: w.flow, Sessions: w.sessions, Renderer: ui}).Mount(w.mux, site)
 	w.cookies = mux.Cookies{Origin: site.Origin, Pool: string(w.pool.ID)}
 	return w
 }
