@@ -12,8 +12,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -110,7 +108,7 @@ func (c *cli) connect(ctx context.Context, stderr io.Writer) (*adminAPI, error) 
 	if dir == "" {
 		dir = dataDir()
 	}
-	socket := filepath.Join(dir, "admin.sock")
+	socket := resolveStorage(nil, nil, dir).socket
 	conn, err := net.DialTimeout("unix", socket, 2*time.Second)
 	if err == nil {
 		if err := conn.Close(); err != nil {
@@ -133,7 +131,7 @@ func (c *cli) connect(ctx context.Context, stderr io.Writer) (*adminAPI, error) 
 func openDirectly(ctx context.Context, dir string, stderr io.Writer) (*adminAPI, error) {
 	s := resolveStorage(nil, nil, dir)
 	s.createKey = false
-	if _, err := os.Stat(s.path); err != nil {
+	if !exists(s.path) {
 		return nil, fmt.Errorf("no server answers at %s, and there is no store at %s: name the server's data directory with --data-dir (it is `gatehouse` in the data directory of the user that runs Caddy)", s.socket, s.path)
 	}
 	state, err := s.openState(ctx, slog.New(slog.DiscardHandler))

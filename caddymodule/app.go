@@ -37,7 +37,7 @@ type App struct {
 	// EncryptionKey is what wraps the data keys; a key file beside the
 	// embedded store by default.
 	EncryptionKey *KeyConfig `json:"encryption_key,omitempty"`
-	// Pools are the user pools by name. The pool "default" always exists.
+	// Pools are the user pools by name; the pool "default" alone by default.
 	Pools map[string]*Pool `json:"pools,omitempty"`
 
 	ctx    caddy.Context

@@ -1,10 +1,12 @@
 package caddymodule
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,12 +21,7 @@ func (c *cli) checkCommand() *cobra.Command {
 	var file, adapter string
 	cmd := &cobra.Command{
 		Use: "check", Short: "Says which sites have gates, and whether anything is left open", SilenceUsage: true,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.NoArgs(cmd, args); err != nil {
-				return misused(cmd, err)
-			}
-			return nil
-		},
+		Args: understood(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report, err := check(file, adapter)
 			if err != nil {
@@ -53,8 +50,8 @@ type checkedSite struct {
 
 type checkReport []checked
 
-// check, for one run of the process, provisions a configuration as `caddy validate` does, and pairs
-// handlers with origins as a start does.
+// check provisions a configuration as `caddy validate` does, and pairs handlers
+// with origins as a start does. It gives nothing back: the process ends after it.
 func check(file, adapter string) (checkReport, error) {
 	raw, file, _, err := caddycmd.LoadConfig(file, adapter)
 	if err != nil {
@@ -86,20 +83,12 @@ func check(file, adapter string) (checkReport, error) {
 func (a *App) report() checkReport {
 	var out checkReport
 	for _, p := range a.config.Pools {
-		entry := checked{Pool: p.Name, Issuer: p.Issuer, Sites: []checkedSite{}}
-		if entry.Issuer == "" {
-			entry.Issuer = p.Login.Origin + p.Login.Prefix
-		}
+		entry := checked{Pool: p.Name, Issuer: cmp.Or(p.Issuer, p.Login.Origin+p.Login.Prefix), Sites: []checkedSite{}}
 		for _, s := range p.Sites {
-			site := checkedSite{Origin: s.Origin, Resource: s.Resource}
-			if site.Resource == "" {
-				site.Resource = s.Origin
-			}
+			site := checkedSite{Origin: s.Origin, Resource: cmp.Or(s.Resource, s.Origin)}
 			for _, g := range a.gates {
-				for _, o := range g.origins {
-					if o == s.Origin {
-						site.Gates = appendNew(site.Gates, []string{g.Where})
-					}
+				if slices.Contains(g.origins, s.Origin) {
+					site.Gates = appendNew(site.Gates, []string{g.Where})
 				}
 			}
 			entry.Sites = append(entry.Sites, site)

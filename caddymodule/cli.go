@@ -47,6 +47,16 @@ func misused(cmd *cobra.Command, err error) error {
 	return err
 }
 
+// understood makes arguments that are refused a call that was not understood.
+func understood(args cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, list []string) error {
+		if err := args(cmd, list); err != nil {
+			return misused(cmd, err)
+		}
+		return nil
+	}
+}
+
 // onlyGroups makes a command that only holds others say so.
 func onlyGroups(cmd *cobra.Command) {
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -80,12 +90,7 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 func (c *cli) command(use, short string, args cobra.PositionalArgs, run func(cmd *cobra.Command, api *adminAPI, args []string) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, SilenceUsage: true,
-		Args: func(cmd *cobra.Command, list []string) error {
-			if err := args(cmd, list); err != nil {
-				return misused(cmd, err)
-			}
-			return nil
-		},
+		Args: understood(args),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			api, err := c.connect(cmd.Context(), cmd.ErrOrStderr())
 			if err != nil {

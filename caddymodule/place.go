@@ -55,8 +55,8 @@ func (a *App) place() error {
 	return errors.Join(f.problems...)
 }
 
-// dropUnused forgets the pool "default" if nobody wrote or uses it: it exists
-// without being configured.
+// dropUnused forgets the pool "default" if nobody wrote or uses it: the
+// Caddyfile always makes one.
 func (a *App) dropUnused() {
 	used := slices.ContainsFunc(a.gates, func(g *Gate) bool { return g.Pool == defaultPool }) ||
 		slices.ContainsFunc(a.logins, func(l *Login) bool { return l.Pool == defaultPool })
@@ -127,7 +127,7 @@ func (f *finds) judgePools() {
 		}
 	}
 	for _, l := range f.logins {
-		claim(append(l.origins, l.behind...), l.login.Pool, l.login.Where)
+		claim(slices.Concat(l.origins, l.behind), l.login.Pool, l.login.Where)
 	}
 	for _, g := range f.gates {
 		claim(g.origins, g.gate.Pool, g.gate.Where)
@@ -177,7 +177,7 @@ func (f *finds) settleLogin(p *authcore.PoolConfig) error {
 		login *Login
 		authcore.LoginConfig
 	}
-	var all, behind []candidate
+	var all, behind []candidate // at its own origins; at those of a proxy in front of it
 	for _, l := range f.logins {
 		if l.login.Pool != p.Name {
 			continue
@@ -204,9 +204,10 @@ func (f *finds) settleLogin(p *authcore.PoolConfig) error {
 		return strings.Join(list, ", ")
 	}
 	chosen := all[0]
-	switch i := slices.IndexFunc(append(all, behind...), func(c candidate) bool { return p.Issuer == c.Origin+c.Prefix }); {
+	named := slices.Concat(all, behind)
+	switch i := slices.IndexFunc(named, func(c candidate) bool { return p.Issuer == c.Origin+c.Prefix }); {
 	case i >= 0:
-		chosen = append(all, behind...)[i]
+		chosen = named[i]
 	case p.Issuer != "":
 		return at(all[0].login.Where, fmt.Errorf("the issuer of pool %s is %s, but its login is at %s", p.Name, p.Issuer, names()))
 	case len(all) > 1:

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/gatehouse-auth/gatehouse/authcore"
 )
 
 // placed provisions a Caddyfile and pairs handlers with origins, as Start does.
@@ -139,4 +141,10 @@ func TestOpenDoorsAreRefused(t *testing.T) {
 	if _, err := placed(t, login+"app.example.com {\n\tgatehouse_require\n\thandle_errors {\n\t\tgatehouse_public\n\t\treverse_proxy localhost:2\n\t}\n}"); err != nil {
 		t.Error(err)
 	}
+}
+
+// poolConfig finds a pool's resolved configuration.
+func (a *App) poolConfig(name string) *authcore.PoolConfig {
+	i := slices.IndexFunc(a.config.Pools, func(p authcore.PoolConfig) bool { return p.Name == name })
+	return &a.config.Pools[i]
 }

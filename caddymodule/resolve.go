@@ -106,11 +106,8 @@ func at(where string, err error) error {
 
 // resolve turns the configuration into authcore's, secrets resolved.
 func (a *App) resolve() error {
-	if a.Pools == nil {
-		a.Pools = map[string]*Pool{}
-	}
-	if a.Pools[defaultPool] == nil && len(a.Pools) == 0 {
-		a.Pools[defaultPool] = &Pool{}
+	if len(a.Pools) == 0 {
+		a.Pools = map[string]*Pool{defaultPool: {}}
 	}
 	repl := caddy.NewReplacer()
 	var problems []error
@@ -232,12 +229,6 @@ func placeholderOf(s string) string {
 
 // isPlaceholder reports whether a value is only a placeholder.
 func isPlaceholder(s string) bool { return strings.HasPrefix(s, "{") && strings.HasSuffix(s, "}") }
-
-// poolConfig finds a pool's resolved configuration; known has checked that it exists.
-func (a *App) poolConfig(name string) *authcore.PoolConfig {
-	i := slices.IndexFunc(a.config.Pools, func(p authcore.PoolConfig) bool { return p.Name == name })
-	return &a.config.Pools[i]
-}
 
 // known refuses a pool that is not configured.
 func (a *App) known(name, where string) error {

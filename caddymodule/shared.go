@@ -93,17 +93,11 @@ func (s storage) validate() error {
 	if s.backend != "sqlite" && s.backend != "memory" {
 		return fmt.Errorf("gatehouse: this build has no store %q: it has sqlite and memory", s.backend)
 	}
-	if s.keyEnv != "" {
-		if _, err := s.keys(); err != nil {
-			return err
-		}
+	if s.createKey {
+		return nil // the key file may be still to be made
 	}
-	if s.keyFile != "" && !s.createKey {
-		if _, err := s.keys(); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := s.keys()
+	return err
 }
 
 // keys loads the key-encryption keys; a store in memory needs none that last.

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/http"
@@ -76,7 +77,8 @@ type walker struct {
 	errorAny   bool
 }
 
-// walk looks at every route of a server, its error routes included.
+// walk looks at every route of a server, its error routes included. Its first
+// top-level route has the number route; the next server's is returned.
 func (f *finds) walk(app *caddyhttp.App, server *caddyhttp.Server, route int) int {
 	w := &walker{finds: f, app: app, server: server, route: route}
 	var errorRoutes caddyhttp.RouteList
@@ -379,17 +381,11 @@ func bracketed(host string) string {
 }
 
 func (w *walker) httpPort() int {
-	if w.app.HTTPPort != 0 {
-		return w.app.HTTPPort
-	}
-	return caddyhttp.DefaultHTTPPort
+	return cmp.Or(w.app.HTTPPort, caddyhttp.DefaultHTTPPort)
 }
 
 func (w *walker) httpsPort() int {
-	if w.app.HTTPSPort != 0 {
-		return w.app.HTTPSPort
-	}
-	return caddyhttp.DefaultHTTPSPort
+	return cmp.Or(w.app.HTTPSPort, caddyhttp.DefaultHTTPSPort)
 }
 
 // origin is the ASCII serialisation of an origin (RFC 6454 6.2): lower case,
