@@ -121,7 +121,7 @@ func (s *pages) finish(w http.ResponseWriter, r *http.Request, c carried, done *
 	})
 	// A form that was sent twice has succeeded already: the way on finds the
 	// session of the first time, or asks anew.
-	if err != nil && !errors.Is(err, fault.Conflict) {
+	if err != nil && fault.CodeOf(err) != fault.Conflict { // the outermost: begin wraps the conflict of an earlier session
 		return err
 	}
 	if err != nil {

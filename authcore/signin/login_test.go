@@ -306,6 +306,21 @@ func TestTabs(t *testing.T) {
 	}
 }
 
+func TestAnEarlierSessionInUseIsNoSuccess(t *testing.T) {
+	w := newWorld(t)
+	w.user("ann@example.com")
+	bob := w.user("bob@example.com")
+	b := w.signedIn("ann@example.com")
+	fresh := "/login?" + request + "&gh_fresh=" + strconv.FormatInt(w.clock.now().Add(time.Second).UnixMilli(), 10)
+	w.families.inUse.Store(true)
+	b.answer(b.get(fresh), "bob@example.com", right).want(503)
+	w.families.inUse.Store(false)
+	b.answer(b.get(fresh), "bob@example.com", right).want(303)
+	if got := w.live(b.cookie(mux.CookieSSO)); got != bob.Sub {
+		t.Errorf("signed in as %q", got)
+	}
+}
+
 func TestBusy(t *testing.T) {
 	w := newWorld(t)
 	w.user("ann@example.com")

@@ -69,6 +69,19 @@ func (p *passwords) New(ctx context.Context, to *pool.Pool, names []string, word
 	return p.Factor.New(ctx, to, names, word)
 }
 
+// families are the real ones, and in use when a test says so.
+type families struct {
+	*token.Service
+	inUse atomic.Bool
+}
+
+func (f *families) EndFamilies(ctx context.Context, p *pool.Pool, sub pool.UserID, originJTIs []string) error {
+	if f.inUse.Load() {
+		return fault.New(fault.Conflict, "in use")
+	}
+	return f.Service.EndFamilies(ctx, p, sub, originJTIs)
+}
+
 // world is a login host on real parts.
 type world struct {
 	t         *testing.T
@@ -78,6 +91,7 @@ type world struct {
 	passwords *passwords
 	accounts  *account.Service
 	flow      *flow.Machine
+	families  *families
 	sessions  *session.Service
 	mux       *mux.Mux
 	cookies   mux.Cookies
@@ -111,7 +125,8 @@ func newWorldAt(t *testing.T, site signin.Site) *world {
 	tokens := token.New(token.Config{Repo: w.repo, Keys: ring, Now: c.now})
 	w.accounts = account.New(account.Config{Repo: w.repo, Passwords: w.passwords, Now: c.now})
 	w.flow = flow.New(flow.Config{Repo: w.repo, Passwords: w.passwords, Now: c.now})
-	w.sessions = session.New(session.Config{Repo: w.repo, Families: tokens, Now: c.now})
+	w.families = &families{Service: tokens}
+	w.sessions = session.New(session.Config{Repo: w.repo, Families: w.families, Now: c.now})
 	ui, err := loginui.New(loginui.Options{})
 	must(t, err)
 	w.mux = mux.New(mux.Options{Prefix: site.Prefix, ErrorPage: signin.ErrorPage(ui, "Example")})
