@@ -173,7 +173,7 @@ func (r *resolver) site(c SiteConfig) {
 	}
 	client := &pool.Client{
 		ID: siteClient(c.Origin), Name: c.Origin, AuthMethods: []string{pool.AuthNone}, Grants: []string{pool.GrantCode},
-		RedirectURIs: []string{c.Origin + guard.CallbackPath}, Scopes: []string{"openid"}, Site: true,
+		RedirectURIs: []string{c.Origin + guard.CallbackPath}, Scopes: []string{pool.ScopeOpenID}, Site: true,
 	}
 	r.pool.Clients[client.ID] = client
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/secret"
 	"github.com/gatehouse-auth/gatehouse/authcore/token"
 )
@@ -48,7 +49,7 @@ func (g *Guard) signIn(w http.ResponseWriter, r *http.Request, s *site, c creden
 		"response_type":         {"code"},
 		"client_id":             {string(s.Client.ID)},
 		"redirect_uri":          {s.callback},
-		"scope":                 {"openid"},
+		"scope":                 {pool.ScopeOpenID},
 		"state":                 {id},
 		"code_challenge":        {base64.RawURLEncoding.EncodeToString(challenge[:])},
 		"code_challenge_method": {"S256"},

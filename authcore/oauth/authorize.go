@@ -105,7 +105,7 @@ func (e *endpoints) session(r *http.Request) (*session.Live, error) {
 		return nil, nil
 	}
 	live, err := e.config.Sessions.Find(r.Context(), e.site.Pool, id)
-	if err != nil && fault.CodeOf(err) == fault.NotFound {
+	if fault.CodeOf(err) == fault.NotFound {
 		return nil, nil
 	}
 	return live, err

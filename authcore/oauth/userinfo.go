@@ -48,7 +48,7 @@ func (e *endpoints) userInfo(w http.ResponseWriter, r *http.Request) error {
 func (e *endpoints) userOf(r *http.Request, access *token.Access) (*pool.User, error) {
 	user, err := e.config.Users.User(r.Context(), e.site.Pool.ID, pool.UserID(access.Sub))
 	switch {
-	case fault.CodeOf(err) == fault.NotFound && err != nil:
+	case fault.CodeOf(err) == fault.NotFound:
 		return nil, fault.Wrap(fault.InvalidToken, err, "The user is gone.")
 	case err != nil:
 		return nil, err
