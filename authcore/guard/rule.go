@@ -86,7 +86,7 @@ type missing struct {
 // checked when it was read.
 func (r *Rule) judge(p *pool.Principal) missing {
 	for _, s := range r.Scopes {
-		if !slices.Contains(p.Scopes, s) {
+		if !p.HasScope(s) {
 			return missing{scope: true, reason: "the token lacks the scope " + s}
 		}
 	}
@@ -94,7 +94,7 @@ func (r *Rule) judge(p *pool.Principal) missing {
 		return missing{reason: "the token's client is not allowed here"}
 	}
 	for _, any := range r.Groups {
-		if !slices.ContainsFunc(any, func(g string) bool { return slices.Contains(p.Groups, g) }) {
+		if !slices.ContainsFunc(any, p.InGroup) {
 			return missing{reason: "not a member of " + strings.Join(any, " or ")}
 		}
 	}

@@ -66,11 +66,6 @@ func (c *Client) AllowsRedirect(uri string) bool {
 	})
 }
 
-// AllowsLogout reports whether uri is one of the client's logout URIs, exactly.
-func (c *Client) AllowsLogout(uri string) bool {
-	return uri != "" && slices.Contains(c.LogoutURIs, uri)
-}
-
 // withoutPort cuts the port out of a loopback URI; ok is false for any other
 // URI. It works on the raw string: parsers that disagree about odd URIs have
 // no say.

@@ -225,12 +225,8 @@ type Family struct {
 	Expires   time.Time `json:"e"`
 }
 
-// Assurance levels (acr), in rising order.
-const (
-	AAL1 = "aal1" // one factor
-	AAL2 = "aal2" // two factors
-	PHR  = "phr"  // phishing-resistant
-)
+// AAL1 is the assurance level (acr) of a sign-in with one factor.
+const AAL1 = "aal1"
 
 // PrincipalKind says what a principal is.
 type PrincipalKind int
