@@ -184,7 +184,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 }
 
 // memoryVar names the variable of a request that its gates share.
-const memoryVar = "gatehouse"
+const memoryVar = "gatehouse.memory"
 
 // memoryOf returns the memory that a request's gates share, those on routes
 // for errors included.

@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
+	"github.com/gatehouse-auth/gatehouse/authcore/guard"
 )
 
 // A directive cannot see its site's address while it is adapted, and a
@@ -76,7 +77,7 @@ func (f *finds) judgeGates() {
 		}
 	}
 	for _, g := range f.gates {
-		if g.gate.rule.API || g.gate.Mode == "public" {
+		if g.gate.rule.API || g.gate.rule.Mode == guard.Public {
 			continue
 		}
 		for _, o := range g.origins {

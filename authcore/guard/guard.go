@@ -8,6 +8,7 @@
 package guard
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -115,36 +116,30 @@ func (g *Guard) Gate(rule Rule, sites []Site) (*Gate, error) {
 
 // prepare computes what every request at a site needs.
 func prepare(s Site, rule Rule) (*site, error) {
-	if rule.Resource != "" {
-		s.Resource = rule.Resource
-	}
-	if s.Resource == "" {
-		s.Resource = s.Origin
-	}
-	p := &site{metadata: map[string]map[string]any{}}
+	s.Resource = cmp.Or(rule.Resource, s.Resource, s.Origin)
+	metadata := map[string]map[string]any{}
 	for _, other := range s.Described {
-		if _, _, err := p.describe(s, other); err != nil {
+		if _, _, err := describe(metadata, s, other); err != nil {
 			return nil, err
 		}
 	}
-	id, path, err := p.describe(s, s.Resource) // last: no other takes its place
+	id, path, err := describe(metadata, s, s.Resource) // last: no other takes its place
 	if err != nil {
 		return nil, err
 	}
 	s.Resource = id // as it is issued in aud
-	*p = site{
+	return &site{
 		Site:      s,
 		cookies:   mux.Cookies{Origin: s.Origin, Pool: string(s.Pool.ID)}.Prepared(),
 		callback:  s.Origin + CallbackPath,
-		metadata:  p.metadata,
+		metadata:  metadata,
 		challenge: `Bearer resource_metadata="` + s.Origin + path + `"`,
-	}
-	return p, nil
+	}, nil
 }
 
-// describe adds the metadata of a resource, and returns the resource's id and
-// the path of its metadata.
-func (p *site) describe(s Site, resource string) (id, path string, err error) {
+// describe adds the metadata of a resource to those by path, and returns the
+// resource's id and its path there.
+func describe(byPath map[string]map[string]any, s Site, resource string) (id, path string, err error) {
 	declared := s.Pool.FindResource(resource)
 	if declared != nil {
 		resource = declared.ID
@@ -160,7 +155,7 @@ func (p *site) describe(s Site, resource string) (id, path string, err error) {
 	if declared != nil && len(declared.Scopes) > 0 {
 		metadata["scopes_supported"] = declared.Scopes
 	}
-	p.metadata[path] = metadata
+	byPath[path] = metadata
 	return resource, path, nil
 }
 
