@@ -111,7 +111,7 @@ func (h *hosted) place(c PoolConfig) {
 // mount builds the login host: every face of the pool on one mux.
 func (e *Engine) mount(h *hosted, c PoolConfig) {
 	s := e.state
-	h.mux = mux.New(mux.Options{Prefix: c.Login.Prefix, ErrorPage: signin.ErrorPage(e.renderer, h.pool.Brand), Logger: s.log})
+	h.mux = mux.New(mux.Options{Pool: string(h.pool.ID), Prefix: c.Login.Prefix, ErrorPage: signin.ErrorPage(e.renderer, h.pool.Brand), Logger: s.log})
 	oauth.New(oauth.Config{Tokens: s.tokens, Sessions: s.sessions, Keys: s.keys, Users: s.repo, Now: s.now}).
 		Mount(h.mux, oauth.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix})
 	site := signin.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix}

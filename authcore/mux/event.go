@@ -16,7 +16,7 @@ const outcomeOK = "ok"
 type Event struct {
 	Reference string // id shown on error pages
 	Endpoint  string
-	Pool      string
+	Pool      string // pool id
 	Client    string // client id
 	User      string // sub
 	Grant     string

@@ -90,6 +90,14 @@ func BodyForm(r *http.Request) (url.Values, error) {
 	return parse(string(body))
 }
 
+// One returns the value of a parameter that stands once, or nothing.
+func One(params url.Values, name string) string {
+	if vs := params[name]; len(vs) == 1 {
+		return vs[0]
+	}
+	return ""
+}
+
 var errTooLarge = fault.New(fault.InvalidRequest, "The body is too large.")
 
 // parse decodes pairs; names and values must be UTF-8 without NUL.

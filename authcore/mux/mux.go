@@ -43,6 +43,7 @@ type ErrorPage func(ctx context.Context, err error, status int, reference string
 
 // Options configures a Mux.
 type Options struct {
+	Pool      string       // id of the pool that is served, for the events
 	Prefix    string       // "" or "/_auth"; patterns are below it
 	ErrorPage ErrorPage    // nil: plain text
 	Logger    *slog.Logger // nil: discards
@@ -132,6 +133,7 @@ func (m *Mux) Matches(path string) bool { return m.routes[path] != nil }
 func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	event := newEvent()
+	event.Pool = m.options.Pool
 	out := &recorder{ResponseWriter: w}
 	r = original(r.WithContext(withEvent(r.Context(), event)))
 	rt := m.find(r)

@@ -33,6 +33,7 @@ func newEdge(t *testing.T, prefix string, h mux.Handler) *edge {
 	t.Helper()
 	e := &edge{}
 	e.Mux = mux.New(mux.Options{
+		Pool:   "xx-edge-1_pool",
 		Prefix: prefix,
 		Logger: slog.New(slog.NewJSONHandler(&e.log, nil)),
 		ErrorPage: func(_ context.Context, err error, status int, reference string) (mux.Document, error) {
@@ -296,6 +297,9 @@ func TestBlandErrorNamesTheReferenceInTheLog(t *testing.T) {
 	var line map[string]any
 	if err := json.Unmarshal(e.log.Bytes(), &line); err != nil {
 		t.Fatal(err)
+	}
+	if line["pool"] != "xx-edge-1_pool" {
+		t.Errorf("log %v", line)
 	}
 	reference, _ := line["reference"].(string)
 	if len(reference) < 10 || !strings.Contains(text, reference) || strings.Contains(text, "fire") {

@@ -85,7 +85,7 @@ func newHost(t *testing.T) *host {
 	follow(t, tokens, h.pool.ID)
 	h.sessions = session.New(session.Config{Repo: h.repo, Families: tokens, Now: h.now})
 
-	m := mux.New(mux.Options{Logger: slog.New(slog.NewTextHandler(&h.log, nil))})
+	m := mux.New(mux.Options{Pool: string(h.pool.ID), Logger: slog.New(slog.NewTextHandler(&h.log, nil))})
 	oauth.New(oauth.Config{Tokens: tokens, Sessions: h.sessions, Keys: ring, Users: h.repo, Now: h.now}).
 		Mount(m, oauth.Site{Pool: h.pool, Origin: issuer})
 	h.Config.Handler = m

@@ -8,7 +8,6 @@ package oauth
 
 import (
 	"context"
-	"net/http"
 	"strings"
 	"time"
 
@@ -98,29 +97,21 @@ const publicAge = 5 * time.Minute
 func (h *Handler) Mount(m *mux.Mux, site Site) {
 	e := &endpoints{Handler: h, site: site, cookies: mux.Cookies{Origin: site.Origin, Pool: string(site.Pool.ID)}}
 
-	m.Page("GET "+authorizePath, e.noted(e.authorize))
-	m.Entry("POST "+authorizePath, e.noted(e.carryOver))
-	m.API("POST "+tokenPath, e.noted(e.token))
-	m.API("GET "+userInfoPath, e.noted(e.userInfo))
-	m.API("POST "+userInfoPath, e.noted(e.userInfo))
-	m.Public("GET "+jwksPath, publicAge, e.noted(e.keys(pool.TokenKeys)))
-	m.Public("GET "+assertionJWKSPath, publicAge, e.noted(e.keys(pool.AssertionKeys)))
+	m.Page("GET "+authorizePath, e.authorize)
+	m.Entry("POST "+authorizePath, e.carryOver)
+	m.API("POST "+tokenPath, e.token)
+	m.API("GET "+userInfoPath, e.userInfo)
+	m.API("POST "+userInfoPath, e.userInfo)
+	m.Public("GET "+jwksPath, publicAge, e.keys(pool.TokenKeys))
+	m.Public("GET "+assertionJWKSPath, publicAge, e.keys(pool.AssertionKeys))
 
-	metadata := e.noted(e.metadata())
+	metadata := e.metadata()
 	m.Public("GET "+openIDPath, publicAge, metadata)
 	m.Public("GET "+serverPath, publicAge, metadata)
 	// RFC 8414 3.1 puts the well-known part between host and path.
 	if path, here := strings.CutPrefix(site.Pool.Issuer, site.Origin); here && strings.HasPrefix(path, "/") {
 		m.Public("GET /"+openIDPath+path, publicAge, metadata)
 		m.Public("GET /"+serverPath+path, publicAge, metadata)
-	}
-}
-
-// noted names the pool in the request's event.
-func (e *endpoints) noted(h mux.Handler) mux.Handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		mux.EventOf(r.Context()).Pool = string(e.site.Pool.ID)
-		return h(w, r)
 	}
 }
 

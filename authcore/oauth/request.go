@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/jose"
+	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
@@ -49,31 +51,31 @@ type request struct {
 
 // recipient finds out who asks and where answers go. Its errors must never be
 // redirected (RFC 6749 4.1.2.1).
-func (e *endpoints) recipient(params map[string][]string) (*request, error) {
-	client, ok := e.site.Pool.Clients[pool.ClientID(one(params, "client_id"))]
+func (e *endpoints) recipient(params url.Values) (*request, error) {
+	client, ok := e.site.Pool.Clients[pool.ClientID(mux.One(params, "client_id"))]
 	if !ok || client.Disabled {
 		return nil, fault.New(fault.InvalidClient, "The application is not known here.")
 	}
-	req := &request{client: client, redirect: one(params, "redirect_uri"), maxAge: -1}
+	req := &request{client: client, redirect: mux.One(params, "redirect_uri"), maxAge: -1}
 	switch {
 	case req.redirect != "":
 		if !client.AllowsRedirect(req.redirect) {
 			return nil, fault.New(fault.InvalidClient, "redirect_uri is not registered for this application.")
 		}
-	case len(client.RedirectURIs) != 1 || slices.Contains(strings.Fields(one(params, "scope")), pool.ScopeOpenID):
+	case len(client.RedirectURIs) != 1 || slices.Contains(strings.Fields(mux.One(params, "scope")), pool.ScopeOpenID):
 		return nil, fault.New(fault.InvalidClient, "redirect_uri is missing.")
 	default:
 		req.redirect = client.RedirectURIs[0]
 	}
-	if state := one(params, "state"); len(state) <= maxState {
+	if state := mux.One(params, "state"); len(state) <= maxState {
 		req.state = state
 	}
 	return req, nil
 }
 
 // read judges everything else; its errors go to the client.
-func (e *endpoints) read(ctx context.Context, req *request, params map[string][]string) error {
-	for _, step := range []func(*request, map[string][]string) error{
+func (e *endpoints) read(ctx context.Context, req *request, params url.Values) error {
+	for _, step := range []func(*request, url.Values) error{
 		readForm, readChallenge, readPrompt, e.readTarget,
 	} {
 		if err := step(req, params); err != nil {
@@ -81,28 +83,28 @@ func (e *endpoints) read(ctx context.Context, req *request, params map[string][]
 		}
 	}
 	var err error
-	if hint := one(params, "id_token_hint"); hint != "" {
+	if hint := mux.One(params, "id_token_hint"); hint != "" {
 		req.subject, err = e.hinted(ctx, req.client, hint)
 	}
 	return err
 }
 
-func readForm(req *request, params map[string][]string) error {
-	req.nonce = one(params, "nonce")
+func readForm(req *request, params url.Values) error {
+	req.nonce = mux.One(params, "nonce")
 	switch {
-	case one(params, "request") != "":
+	case mux.One(params, "request") != "":
 		return fault.New(fault.RequestNotSupported, "")
-	case one(params, "request_uri") != "":
+	case mux.One(params, "request_uri") != "":
 		return fault.New(fault.RequestURINotSupported, "")
-	case len(one(params, "state")) > maxState:
+	case len(mux.One(params, "state")) > maxState:
 		return fault.New(fault.InvalidRequest, "state is too long.")
 	case len(req.nonce) > maxNonce:
 		return fault.New(fault.InvalidRequest, "nonce is too long.")
-	case one(params, "response_type") == "":
+	case mux.One(params, "response_type") == "":
 		return fault.New(fault.InvalidRequest, "response_type is missing.")
-	case one(params, "response_type") != "code":
+	case mux.One(params, "response_type") != "code":
 		return fault.New(fault.UnsupportedResponseType, "response_type must be code.")
-	case one(params, "response_mode") != "" && one(params, "response_mode") != "query":
+	case mux.One(params, "response_mode") != "" && mux.One(params, "response_mode") != "query":
 		return fault.New(fault.InvalidRequest, "response_mode must be query.")
 	case !req.client.HasGrant(pool.GrantCode):
 		return fault.New(fault.UnauthorizedClient, "The client may not use the authorization code grant.")
@@ -112,8 +114,8 @@ func readForm(req *request, params map[string][]string) error {
 
 // readChallenge wants PKCE with S256 (RFC 7636 4.3), from all but
 // confidential clients that are excused.
-func readChallenge(req *request, params map[string][]string) error {
-	challenge, method := one(params, "code_challenge"), one(params, "code_challenge_method")
+func readChallenge(req *request, params url.Values) error {
+	challenge, method := mux.One(params, "code_challenge"), mux.One(params, "code_challenge_method")
 	switch {
 	case challenge == "" && method == "" && req.client.PKCEOptional && req.client.Confidential():
 		return nil
@@ -134,8 +136,8 @@ func isChallenge(s string) bool {
 	return err == nil && len(sum) == sha256.Size && len(s) == 43
 }
 
-func readPrompt(req *request, params map[string][]string) error {
-	values := strings.Fields(one(params, "prompt"))
+func readPrompt(req *request, params url.Values) error {
+	values := strings.Fields(mux.One(params, "prompt"))
 	for _, value := range values {
 		switch value {
 		case promptNone:
@@ -150,14 +152,14 @@ func readPrompt(req *request, params map[string][]string) error {
 			return fault.New(fault.InvalidRequest, "prompt is not one that is known here.")
 		}
 	}
-	if s := one(params, "max_age"); s != "" {
+	if s := mux.One(params, "max_age"); s != "" {
 		seconds, err := strconv.ParseUint(s, 10, 31)
 		if err != nil {
 			return fault.New(fault.InvalidRequest, "max_age must be a number of seconds.")
 		}
 		req.maxAge = time.Duration(seconds) * time.Second
 	}
-	if s := one(params, freshParam); s != "" {
+	if s := mux.One(params, freshParam); s != "" {
 		millis, err := strconv.ParseInt(s, 10, 64)
 		if err != nil || millis <= 0 {
 			return fault.New(fault.InvalidRequest, freshParam+" is damaged.")
@@ -169,11 +171,11 @@ func readPrompt(req *request, params map[string][]string) error {
 
 // readTarget settles scopes and resources. A gate's own client asks for
 // neither: it gets a session, not tokens.
-func (e *endpoints) readTarget(req *request, params map[string][]string) error {
+func (e *endpoints) readTarget(req *request, params url.Values) error {
 	if req.client.Site {
 		return nil
 	}
-	asked, err := pool.ParseScope(one(params, "scope"))
+	asked, err := pool.ParseScope(mux.One(params, "scope"))
 	if err != nil {
 		return err
 	}
@@ -247,12 +249,4 @@ func hintedSub(set *jose.Set, issuer string, client pool.ClientID, hint string) 
 		return "", wrong
 	}
 	return claims.Sub, nil
-}
-
-// one returns the value of a parameter that stands once, or nothing.
-func one(params map[string][]string, name string) string {
-	if vs := params[name]; len(vs) == 1 {
-		return vs[0]
-	}
-	return ""
 }

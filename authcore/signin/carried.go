@@ -43,10 +43,10 @@ func (s *pages) carry(r *http.Request) (carried, error) {
 	if err != nil {
 		return c, nil // the authorization endpoint will say so
 	}
-	id := one(values, "client_id")
+	id := mux.One(values, "client_id")
 	c.waiting = values.Has("client_id")
 	c.binding = pool.ClientID(id[:min(len(id), maxClientID)])
-	if fresh, err := strconv.ParseInt(one(values, freshParam), 10, 64); err == nil {
+	if fresh, err := strconv.ParseInt(mux.One(values, freshParam), 10, 64); err == nil {
 		c.fresh = fresh
 	}
 	client := s.site.Pool.Clients[pool.ClientID(id)]
@@ -55,7 +55,7 @@ func (s *pages) carry(r *http.Request) (carried, error) {
 	}
 	mux.EventOf(r.Context()).Client = id
 	c.clientName = client.Name
-	c.scheme = redirectScheme(client, one(values, "redirect_uri"))
+	c.scheme = redirectScheme(client, mux.One(values, "redirect_uri"))
 	return c, nil
 }
 

@@ -94,10 +94,10 @@ func (s *pages) login(w http.ResponseWriter, r *http.Request) error {
 		return &pageError{cause: page.CauseCookies, next: s.path(loginPath) + c.suffix(),
 			err: fault.New(fault.Invalid, "the browser sent no cookie back")}
 	}
-	identifier := one(form, flow.FieldIdentifier)
-	outcome, err := s.config.Flow.Answer(r.Context(), s.site.Pool, binding(c, pre), one(form, fieldAttempt), prompt.Answer{
+	identifier := mux.One(form, flow.FieldIdentifier)
+	outcome, err := s.config.Flow.Answer(r.Context(), s.site.Pool, binding(c, pre), mux.One(form, fieldAttempt), prompt.Answer{
 		flow.FieldIdentifier: identifier,
-		flow.FieldPassword:   one(form, flow.FieldPassword),
+		flow.FieldPassword:   mux.One(form, flow.FieldPassword),
 	}, mux.ClientOf(r).Address)
 	switch {
 	case errors.Is(err, flow.ErrExpired):

@@ -19,7 +19,7 @@ func (s *pages) showLogout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	asked, err := s.asked(r, live, one(params, fieldTicket))
+	asked, err := s.asked(r, live, mux.One(params, fieldTicket))
 	switch {
 	case err != nil:
 		return err
@@ -39,7 +39,7 @@ func (s *pages) logout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	asked, err := s.asked(r, live, one(form, fieldTicket))
+	asked, err := s.asked(r, live, mux.One(form, fieldTicket))
 	switch {
 	case err != nil:
 		return err

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/account"
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
@@ -75,20 +74,12 @@ type pages struct {
 // Mount registers the pages of a site.
 func (h *Handler) Mount(m *mux.Mux, site Site) {
 	s := &pages{config: h.config, site: site, cookies: mux.Cookies{Origin: site.Origin, Pool: string(site.Pool.ID)}}
-	m.Page("GET "+loginPath, s.noted(s.showLogin))
-	m.Page("POST "+loginPath, s.noted(s.login))
-	m.Page("GET "+signupPath, s.noted(s.showSignup))
-	m.Page("POST "+signupPath, s.noted(s.signup))
-	m.Page("GET "+logoutPath, s.noted(s.showLogout))
-	m.Page("POST "+logoutPath, s.noted(s.logout))
-}
-
-// noted names the pool in the request's event.
-func (s *pages) noted(h mux.Handler) mux.Handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		mux.EventOf(r.Context()).Pool = string(s.site.Pool.ID)
-		return h(w, r)
-	}
+	m.Page("GET "+loginPath, s.showLogin)
+	m.Page("POST "+loginPath, s.login)
+	m.Page("GET "+signupPath, s.showSignup)
+	m.Page("POST "+signupPath, s.signup)
+	m.Page("GET "+logoutPath, s.showLogout)
+	m.Page("POST "+logoutPath, s.logout)
 }
 
 // path returns one of the site's paths as a form or link names it.
@@ -172,14 +163,6 @@ func newPre() string { return secret.Token(32) }
 // visitor is who changes something here.
 func visitor(r *http.Request) pool.Caller {
 	return pool.Caller{Kind: pool.Visitor, Address: mux.ClientOf(r).Address}
-}
-
-// one returns the value of a field that stands once, or nothing.
-func one(form url.Values, name string) string {
-	if vs := form[name]; len(vs) == 1 {
-		return vs[0]
-	}
-	return ""
 }
 
 // accountOf is what people know an account by.

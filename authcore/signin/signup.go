@@ -21,7 +21,7 @@ func (s *pages) showSignup(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	token := one(params, fieldLink)
+	token := mux.One(params, fieldLink)
 	link, err := s.config.Accounts.OpenLink(r.Context(), s.site.Pool, token)
 	if err != nil {
 		return s.linkError(err)
@@ -53,8 +53,8 @@ func (s *pages) signup(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	token, identifier := one(form, fieldLink), one(form, flow.FieldIdentifier)
-	u, err := s.config.Accounts.SpendLink(r.Context(), visitor(r), s.site.Pool, token, identifier, one(form, flow.FieldPassword))
+	token, identifier := mux.One(form, fieldLink), mux.One(form, flow.FieldIdentifier)
+	u, err := s.config.Accounts.SpendLink(r.Context(), visitor(r), s.site.Pool, token, identifier, mux.One(form, flow.FieldPassword))
 	if err != nil {
 		return s.signupProblem(w, r, err, token, identifier)
 	}
