@@ -19,16 +19,16 @@ import (
 
 // Pool configures a user pool; every member has a safe default.
 type Pool struct {
-	Issuer    string          `json:"issuer,omitempty"`    // origin of the login site by default
-	Brand     string          `json:"brand,omitempty"`     // name that people see; the login site's host by default
-	SignIn    []string        `json:"sign_in,omitempty"`   // first factors; this build has "password"
-	Password  *PasswordPolicy `json:"password,omitempty"`  //
-	Session   *SessionPolicy  `json:"session,omitempty"`   //
-	Token     *TokenPolicy    `json:"token,omitempty"`     //
-	Groups    []string        `json:"groups,omitempty"`    // "operators" always exists
-	Resources []*Resource     `json:"resources,omitempty"` //
-	Clients   []*Client       `json:"clients,omitempty"`   //
-	Where     string          `json:"where,omitempty"`     // place in the configuration, for errors
+	Issuer    string          `json:"issuer,omitempty"`  // origin of the login site by default
+	Brand     string          `json:"brand,omitempty"`   // name that people see; the login site's host by default
+	SignIn    []string        `json:"sign_in,omitempty"` // first factors; this build has "password"
+	Password  *PasswordPolicy `json:"password,omitempty"`
+	Session   *SessionPolicy  `json:"session,omitempty"`
+	Token     *TokenPolicy    `json:"token,omitempty"`
+	Groups    []string        `json:"groups,omitempty"` // "operators" always exists
+	Resources []*Resource     `json:"resources,omitempty"`
+	Clients   []*Client       `json:"clients,omitempty"`
+	Where     string          `json:"where,omitempty"` // place in the configuration, for errors
 }
 
 // PasswordPolicy bounds new passwords.
@@ -54,8 +54,8 @@ type TokenPolicy struct {
 
 // Resource is an API and the scopes that it owns.
 type Resource struct {
-	ID         string         `json:"id"`                    // absolute URI
-	Scopes     []string       `json:"scopes,omitempty"`      //
+	ID         string         `json:"id"` // absolute URI
+	Scopes     []string       `json:"scopes,omitempty"`
 	TokenTTL   caddy.Duration `json:"token_ttl,omitempty"`   // the pool's by default
 	SigningAlg string         `json:"signing_alg,omitempty"` // the pool's by default
 	Where      string         `json:"where,omitempty"`
@@ -64,22 +64,22 @@ type Resource struct {
 // Client is an application.
 type Client struct {
 	ID              string       `json:"id"`
-	Name            string       `json:"name,omitempty"`             // that people see
-	Secrets         []string     `json:"secrets,omitempty"`          // at most two, as {env.X} or {file./path}; none: a public client
-	Auth            string       `json:"auth,omitempty"`             // client_secret_basic, client_secret_post or none
-	Redirects       []string     `json:"redirect_uris,omitempty"`    //
-	LogoutRedirects []string     `json:"logout_redirects,omitempty"` //
-	Grants          []Grant      `json:"grants,omitempty"`           // authorization_code and refresh_token by default
-	Scopes          []string     `json:"scopes,omitempty"`           //
-	DefaultScopes   []string     `json:"default_scopes,omitempty"`   //
-	Resources       []string     `json:"resources,omitempty"`        // those that declare its scopes by default
-	DefaultResource string       `json:"default_resource,omitempty"` //
-	Native          bool         `json:"native,omitempty"`           // loopback redirect URIs match any port
-	PKCEOptional    bool         `json:"pkce_optional,omitempty"`    //
-	RotateOff       bool         `json:"rotate_off,omitempty"`       //
-	Token           *TokenPolicy `json:"token,omitempty"`            //
-	IDSigningAlg    string       `json:"id_signing_alg,omitempty"`   //
-	Disabled        bool         `json:"disabled,omitempty"`         //
+	Name            string       `json:"name,omitempty"`    // that people see
+	Secrets         []string     `json:"secrets,omitempty"` // at most two, as {env.X} or {file./path}; none: a public client
+	Auth            string       `json:"auth,omitempty"`    // client_secret_basic, client_secret_post or none
+	Redirects       []string     `json:"redirect_uris,omitempty"`
+	LogoutRedirects []string     `json:"logout_redirects,omitempty"`
+	Grants          []Grant      `json:"grants,omitempty"` // authorization_code and refresh_token by default
+	Scopes          []string     `json:"scopes,omitempty"`
+	DefaultScopes   []string     `json:"default_scopes,omitempty"`
+	Resources       []string     `json:"resources,omitempty"` // those that declare its scopes by default
+	DefaultResource string       `json:"default_resource,omitempty"`
+	Native          bool         `json:"native,omitempty"` // loopback redirect URIs match any port
+	PKCEOptional    bool         `json:"pkce_optional,omitempty"`
+	RotateOff       bool         `json:"rotate_off,omitempty"`
+	Token           *TokenPolicy `json:"token,omitempty"`
+	IDSigningAlg    string       `json:"id_signing_alg,omitempty"`
+	Disabled        bool         `json:"disabled,omitempty"`
 	Where           string       `json:"where,omitempty"`
 }
 
