@@ -12,8 +12,12 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/token"
 )
 
-// shards spreads the cache over locks: one LRU has one mutex.
-const shards = 16
+const (
+	// cacheSize bounds the cached sessions and tokens of all gates.
+	cacheSize = 65536
+	// shards spreads the cache over locks: one LRU has one mutex.
+	shards = 16
+)
 
 // digest names a credential in the cache, so that the cache holds none.
 type digest [sha256.Size]byte
@@ -45,11 +49,10 @@ type cache struct {
 	shard [shards]*lru.Cache[digest, *entry]
 }
 
-// newCache returns a cache of about size entries.
-func newCache(size int) *cache {
+func newCache() *cache {
 	c := &cache{}
 	for i := range c.shard {
-		c.shard[i], _ = lru.New[digest, *entry](max(1, size/shards)) // the only error is a size below one
+		c.shard[i], _ = lru.New[digest, *entry](cacheSize / shards) // the only error is a size below one
 	}
 	return c
 }

@@ -34,8 +34,6 @@ type Config struct {
 	LogoutTicket func(ctx context.Context, p *pool.Pool, sessionName string) (string, error)
 	Now          func() time.Time // nil: time.Now
 	Logger       *slog.Logger     // nil: discards
-	// CacheSize bounds the cached sessions and tokens of all gates; 0: 65536.
-	CacheSize int
 }
 
 // Guard holds the caches that all gates of a process share; it survives reloads.
@@ -51,18 +49,13 @@ type Guard struct {
 
 // New returns a Guard.
 func New(c Config) *Guard {
-	g := &Guard{tokens: c.Tokens, sessions: c.Sessions, secret: c.Secret, logoutTicket: c.LogoutTicket, now: c.Now, log: c.Logger}
+	g := &Guard{tokens: c.Tokens, sessions: c.Sessions, secret: c.Secret, logoutTicket: c.LogoutTicket, now: c.Now, log: c.Logger, cache: newCache()}
 	if g.now == nil {
 		g.now = time.Now
 	}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
-	size := c.CacheSize
-	if size <= 0 {
-		size = 65536
-	}
-	g.cache = newCache(size)
 	return g
 }
 
