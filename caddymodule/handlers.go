@@ -176,8 +176,8 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		return next.ServeHTTP(w, r)
 	})
 	var denial *guard.Denial
-	if errors.As(err, &denial) {
-		name.who = &pool.Principal{}
+	if err != nil && errors.As(err, &denial) {
+		name.who = nil
 		return g.deny(w, r, client.Origin, denial)
 	}
 	return err
@@ -244,7 +244,7 @@ func (g *Gate) deny(w http.ResponseWriter, r *http.Request, origin string, d *gu
 
 // named answers the placeholders {http.auth.user.*}, by which logs and other
 // directives learn who a request is: nobody, until a gate has let it pass.
-type named struct{ who *pool.Principal }
+type named struct{ who *pool.Principal } // nil: nobody
 
 // namedVar names the variable of a request that holds its named.
 const namedVar = "gatehouse.named"
@@ -255,7 +255,7 @@ func nameOf(r *http.Request) *named {
 	if n, ok := caddyhttp.GetVar(r.Context(), namedVar).(*named); ok {
 		return n
 	}
-	n := &named{who: &pool.Principal{}}
+	n := &named{}
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Map(n.value)
 	}
@@ -269,19 +269,23 @@ func (n *named) value(key string) (any, bool) {
 	if !ok {
 		return nil, false
 	}
+	who := n.who
+	if who == nil {
+		who = &pool.Principal{}
+	}
 	switch field {
 	case "id":
-		return string(n.who.Sub), true
+		return string(who.Sub), true
 	case "name":
-		return n.who.Name, true
+		return who.Name, true
 	case "email":
-		return n.who.Email, true
+		return who.Email, true
 	case "groups":
-		return strings.Join(n.who.Groups, ","), true
+		return strings.Join(who.Groups, ","), true
 	case "scopes":
-		return strings.Join(n.who.Scopes, ","), true
+		return strings.Join(who.Scopes, ","), true
 	case "client":
-		return string(n.who.Client), true
+		return string(who.Client), true
 	}
 	return nil, false
 }
