@@ -77,7 +77,6 @@ type ClientConfig struct {
 	Secrets         []secret.Hidden
 	Auth            string // token endpoint auth method; empty: basic and post, or none without a secret
 	Redirects       []string
-	LogoutRedirects []string
 	Grants          []GrantConfig
 	Scopes          []string
 	DefaultScopes   []string

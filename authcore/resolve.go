@@ -184,7 +184,7 @@ func siteClient(origin string) pool.ClientID { return pool.ClientID(pool.SitePre
 // client registers an application.
 func (r *resolver) client(c ClientConfig) {
 	cl := &pool.Client{
-		ID: pool.ClientID(c.ID), Name: c.Name, RedirectURIs: slices.Clone(c.Redirects), LogoutURIs: slices.Clone(c.LogoutRedirects),
+		ID: pool.ClientID(c.ID), Name: c.Name, RedirectURIs: slices.Clone(c.Redirects),
 		Scopes: slices.Clone(c.Scopes), DefaultScopes: slices.Clone(c.DefaultScopes), DefaultResource: c.DefaultResource,
 		Native: c.Native, PKCEOptional: c.PKCEOptional, KeepRefresh: c.RotateOff, Access: c.Access, IDLife: c.IDLife,
 		Refresh: c.Refresh, IDAlg: jose.Alg(c.IDSigningAlg), Disabled: c.Disabled,

@@ -187,6 +187,7 @@ func TestBadConfigurations(t *testing.T) {
 		{"client unknown scope", global("client a {\n\tredirect https://a.example/\n\tscopes orders.read\n}"), "orders.read"},
 		{"client misspelt scope", global("resource https://a.example orders.read\nclient a {\n\tredirect https://a.example/\n\tscopes orders.rea\n}"), "did you mean orders.read?"},
 		{"client without redirect", global("client a {\n\tscopes openid\n}"), "redirect"},
+		{"sign-out by clients", global("client a {\n\tlogout_redirect https://a.example/\n}"), "Caddyfile:4"},
 		{"redirect with fragment", global("client a {\n\tredirect https://a.example/#x\n}"), "Caddyfile:3"},
 		{"redirect over http", global("client a {\n\tredirect http://a.example/\n}"), "Caddyfile:3"},
 		{"javascript redirect", global("client a {\n\tredirect javascript:alert(1)\n\tnative\n}"), "Caddyfile:3"},

@@ -31,7 +31,8 @@ func later() map[string]string {
 		"claim": "claims of your own", "mail": "mail", "sms": "text messages", "limit": "configurable limits", "plan": "plans",
 		"registration": "client registration", "rp_id": "passkeys", "trusted_outbound": "outbound calls", "region": "regions",
 		"jwks": "private_key_jwt", "consent": "consent", "origins": "CORS", "require": "par and dpop", "logout": "back-channel logout",
-		"cors": "CORS", "strict": "strict routes", "history": "password history", "max_age": "password age", "breached": "breach lists of your own",
+		"logout_redirect": "sign-out that a client begins",
+		"cors":            "CORS", "strict": "strict routes", "history": "password history", "max_age": "password age", "breached": "breach lists of your own",
 		"classes": "composition rules", "profile": "password profiles", "srp": "SRP", "remember_device": "remembered devices",
 	}
 }
@@ -39,7 +40,7 @@ func later() map[string]string {
 // repeats lists the words that may stand more than once in a block: each adds
 // to what there is.
 func repeats() []string {
-	return []string{"pool", "group", "resource", "client", "secret", "redirect", "logout_redirect", "grant", "scopes", "scope", "resources", "public"}
+	return []string{"pool", "group", "resource", "client", "secret", "redirect", "grant", "scopes", "scope", "resources", "public"}
 }
 
 // block reads the words of a block, each at most as often as it may stand.
@@ -419,7 +420,6 @@ func (p *Pool) parseClient(d *caddyfile.Dispenser) error {
 		{"name", into(&c.Name)},
 		{"secret", c.parseSecret},
 		{"redirect", add(&c.Redirects)},
-		{"logout_redirect", add(&c.LogoutRedirects)},
 		{"grant", c.parseGrant},
 		{"scopes", add(&c.Scopes)},
 		{"default_scopes", add(&c.DefaultScopes)},

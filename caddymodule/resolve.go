@@ -68,7 +68,6 @@ type Client struct {
 	Secrets         []string     `json:"secrets,omitempty"` // at most two, as {env.X} or {file./path}; none: a public client
 	Auth            string       `json:"auth,omitempty"`    // client_secret_basic, client_secret_post or none
 	Redirects       []string     `json:"redirect_uris,omitempty"`
-	LogoutRedirects []string     `json:"logout_redirects,omitempty"`
 	Grants          []Grant      `json:"grants,omitempty"` // authorization_code and refresh_token by default
 	Scopes          []string     `json:"scopes,omitempty"`
 	DefaultScopes   []string     `json:"default_scopes,omitempty"`
@@ -198,7 +197,7 @@ func knownFactor(name string) error {
 // here, so that the stored configuration never holds one.
 func (c *Client) resolve(repl *caddy.Replacer) (authcore.ClientConfig, error) {
 	out := authcore.ClientConfig{
-		ID: c.ID, Name: c.Name, Auth: c.Auth, Redirects: c.Redirects, LogoutRedirects: c.LogoutRedirects, Scopes: c.Scopes,
+		ID: c.ID, Name: c.Name, Auth: c.Auth, Redirects: c.Redirects, Scopes: c.Scopes,
 		DefaultScopes: c.DefaultScopes, Resources: c.Resources, DefaultResource: c.DefaultResource, Native: c.Native,
 		PKCEOptional: c.PKCEOptional, RotateOff: c.RotateOff, IDSigningAlg: c.IDSigningAlg, Disabled: c.Disabled, Where: c.Where,
 	}

@@ -97,7 +97,6 @@ type Client struct {
 	Secrets         []ClientSecret // at most two; none: public
 	AuthMethods     []string       // accepted; public: none; confidential: basic and post unless one is set
 	RedirectURIs    []string
-	LogoutURIs      []string
 	Grants          []string
 	Scopes          []string // what a user may grant it
 	DefaultScopes   []string // when a request names none; empty: Scopes

@@ -151,7 +151,7 @@ func (c *Client) Validate(p *Pool) error {
 	add(!c.HasGrant(GrantClient) || c.Confidential(), "client_credentials needs a secret")
 	add(!c.HasGrant(GrantCode) || len(c.RedirectURIs) > 0, "authorization_code needs a redirect URI")
 	add(!c.PKCEOptional || c.Confidential(), "pkce optional needs a secret")
-	for _, uri := range slices.Concat(c.RedirectURIs, c.LogoutURIs) {
+	for _, uri := range c.RedirectURIs {
 		if err := ValidateRedirectURI(uri, c.Native); err != nil {
 			add(false, "%s: %q", fault.TextOf(err), uri)
 		}

@@ -3,6 +3,7 @@ package docs
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,8 +17,8 @@ import (
 func TestQuickStart(t *testing.T) {
 	text := read(t, "docs", "quick-start.md")
 	files := page{text: text}.blocks("caddyfile")
-	if len(files) != 4 {
-		t.Fatalf("%d Caddyfiles in the quick start, want 4", len(files))
+	if len(files) != 5 {
+		t.Fatalf("%d Caddyfiles in the quick start, want 5", len(files))
 	}
 	if three := (page{text: read(t, "README.md")}).blocks("caddyfile"); len(three) != 1 || three[0] != files[0] || strings.Count(three[0], "\n") != 4 {
 		t.Errorf("README and quick start do not show the same three lines: %q", three)
@@ -76,6 +77,38 @@ func TestQuickStart(t *testing.T) {
 			t.Errorf("writing: %s, challenge %q", answer.Status, challenge)
 		}
 	})
+}
+
+// TestAccessLogsHoldNoCodes signs in with the access log of the quick start.
+func TestAccessLogsHoldNoCodes(t *testing.T) {
+	files := page{text: read(t, "docs", "quick-start.md")}.blocks("caddyfile")
+	s := run(t, files[len(files)-1], harness.NewUpstream(t))
+	link := s.FirstLink()
+	b := harness.NewBrowser(t)
+	b.MakeFirstUser(link, "first@example.com", "seven lanterns by the gate")
+	_, token, _ := strings.Cut(link, "link=")
+	secrets := []string{token}
+	for _, hop := range b.Hops {
+		if u, err := url.Parse(hop); err == nil && u.Query().Has("code") {
+			secrets = append(secrets, u.Query().Get("code"))
+		}
+	}
+	s.Stop() // so that everything is written
+	logs := 0
+	for line := range strings.Lines(s.Logs()) {
+		if !strings.Contains(line, `"logger":"http.log.access`) {
+			continue // the link stands where a person looks, once
+		}
+		logs++
+		for _, secret := range secrets {
+			if strings.Contains(line, secret) {
+				t.Errorf("logged: %s", line)
+			}
+		}
+	}
+	if len(secrets) < 2 || logs < 3 {
+		t.Errorf("%d secrets on the way, %d lines of the access log", len(secrets), logs)
+	}
 }
 
 // only returns the headers of the one request that has reached the upstream.
