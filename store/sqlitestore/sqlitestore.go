@@ -132,6 +132,9 @@ func (s *Store) open(ctx context.Context, path string, log *slog.Logger) error {
 	if err := s.writer.start(); err != nil {
 		return err
 	}
+	// A process that crashes young, again and again, would never come to fold
+	// its log, and each start would have more of it to read.
+	s.writer.note("fold the log of the last process", s.writer.fold("TRUNCATE"))
 	if s.reads, err = sql.Open("sqlite", dsn(path, "query_only(1)")); err != nil {
 		return err
 	}

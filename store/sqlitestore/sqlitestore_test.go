@@ -79,3 +79,29 @@ func TestLockStep(t *testing.T) {
 		partition++
 	})
 }
+
+// TestCrashesLeaveNoGrowingLog: what processes that crash young leave in the
+// log is folded into the file by the next one, so that starts stay quick.
+func TestCrashesLeaveNoGrowingLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	table := store.Table{ID: 1, Kind: store.Directory, Expiry: store.NeverExpires, MaxValue: 1 << 16}
+	for i := range 5 {
+		s, err := Open(t.Context(), path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 256<<10 {
+			t.Errorf("start %d begins with a log of %d bytes", i, log.Size())
+		}
+		for n := range 20 {
+			key := store.Key{Partition: 1, Table: table, Name: string(rune('a'+n)) + string(rune('a'+i))}
+			if _, err := s.Commit(t.Context(), store.Txn{Partition: 1, Writes: []store.Write{{Key: key, Value: make([]byte, 1<<15)}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.abandon.Store(true) // ends as a killed process does
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
