@@ -55,7 +55,9 @@ type LoginConfig struct {
 	Prefix string // "" or "/_auth" in one-site mode
 }
 
-// SiteConfig is a gated origin.
+// SiteConfig is a gated origin, or a pattern of them such as
+// https://*.example.com, whose wildcard stands for one label; a pattern needs
+// a Resource.
 type SiteConfig struct {
 	Origin   string
 	Resource string // empty: the origin
@@ -65,6 +67,7 @@ type SiteConfig struct {
 type ResourceConfig struct {
 	ID         string
 	Scopes     []string
+	Texts      map[string]string // what people read about a scope
 	TokenTTL   time.Duration
 	SigningAlg string
 	Where      string // file:line, for errors
@@ -77,6 +80,9 @@ type ClientConfig struct {
 	Secrets         []secret.Hidden
 	Auth            string // token endpoint auth method; empty: basic and post, or none without a secret
 	Redirects       []string
+	Logouts         []string // where people may be sent after signing out
+	Origins         []string // whose scripts may call the endpoints
+	Consent         bool     // ask people before they share anything with it
 	Grants          []GrantConfig
 	Scopes          []string
 	DefaultScopes   []string

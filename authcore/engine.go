@@ -194,7 +194,7 @@ func (e *Engine) DenialPage(w http.ResponseWriter, r *http.Request, name string,
 		cause = page.CauseBadRequest
 	}
 	view := page.Error{
-		Frame: page.Frame{Brand: brand}, Cause: cause, Detail: fault.TextOf(d.Cause),
+		Frame: page.Frame{Brand: brand, Locales: mux.Locales(r)}, Cause: cause, Detail: fault.TextOf(d.Cause),
 		Reference: mux.EventOf(r.Context()).Reference, Continue: d.Retry, SignOut: d.SignOut,
 	}
 	doc, err := e.renderer.Render(r.Context(), view)

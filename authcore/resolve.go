@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/guard"
 	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/repo"
@@ -161,7 +160,7 @@ func (r *resolver) resource(c ResourceConfig) {
 	if r.pool.Resources[c.ID] != nil {
 		r.fail(c.Where, "resource %s is declared twice", c.ID)
 	}
-	r.pool.Resources[c.ID] = &pool.Resource{ID: c.ID, Scopes: slices.Clone(c.Scopes), TokenTTL: c.TokenTTL, Alg: jose.Alg(c.SigningAlg)}
+	r.pool.Resources[c.ID] = &pool.Resource{ID: c.ID, Scopes: slices.Clone(c.Scopes), Texts: c.Texts, TokenTTL: c.TokenTTL, Alg: jose.Alg(c.SigningAlg)}
 }
 
 // site makes a gated origin a resource, unless one of that name is declared,
@@ -171,10 +170,7 @@ func (r *resolver) site(c SiteConfig) {
 	if r.pool.FindResource(id) == nil {
 		r.pool.Resources[id] = &pool.Resource{ID: id, Site: true}
 	}
-	client := &pool.Client{
-		ID: siteClient(c.Origin), Name: c.Origin, AuthMethods: []string{pool.AuthNone}, Grants: []string{pool.GrantCode},
-		RedirectURIs: []string{c.Origin + guard.CallbackPath}, Scopes: []string{pool.ScopeOpenID}, Site: true,
-	}
+	client := pool.SiteClient(c.Origin)
 	r.pool.Clients[client.ID] = client
 }
 
@@ -186,6 +182,7 @@ func (r *resolver) client(c ClientConfig) {
 	cl := &pool.Client{
 		ID: pool.ClientID(c.ID), Name: c.Name, RedirectURIs: slices.Clone(c.Redirects),
 		Scopes: slices.Clone(c.Scopes), DefaultScopes: slices.Clone(c.DefaultScopes), DefaultResource: c.DefaultResource,
+		LogoutURIs: slices.Clone(c.Logouts), Origins: slices.Clone(c.Origins), Consent: c.Consent,
 		Native: c.Native, PKCEOptional: c.PKCEOptional, KeepRefresh: c.RotateOff, Access: c.Access, IDLife: c.IDLife,
 		Refresh: c.Refresh, IDAlg: jose.Alg(c.IDSigningAlg), Disabled: c.Disabled,
 	}

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,7 +97,16 @@ func (c *running) get(path string, header ...string) (*http.Response, string) {
 // do sends a request on a connection of its own.
 func (c *running) do(r *http.Request) (*http.Response, string) {
 	c.t.Helper()
-	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+	transport := &http.Transport{DisableKeepAlives: true}
+	res, err := transport.RoundTrip(r)
+	// A connection that the kernel gave to the listener of a refused
+	// configuration, which Caddy then closes, is reset. Bare Caddy does the same.
+	for range 5 {
+		if err == nil || r.Body != nil || !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
+			break
+		}
+		res, err = transport.RoundTrip(r)
+	}
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -38,11 +38,14 @@ func readLanguages(fsys fs.FS) (map[string]messages, error) {
 	return languages, nil
 }
 
-// language picks the texts for a BCP 47 tag by its primary subtag.
-func (u *UI) language(tag string) messages {
-	primary, _, _ := strings.Cut(strings.ToLower(tag), "-")
-	if m, ok := u.languages[primary]; ok {
-		return m
+// language picks the texts for the first BCP 47 tag whose primary subtag is
+// spoken here.
+func (u *UI) language(tags []string) messages {
+	for _, tag := range tags {
+		primary, _, _ := strings.Cut(strings.ToLower(tag), "-")
+		if m, ok := u.languages[primary]; ok {
+			return m
+		}
 	}
 	return u.languages[fallbackLanguage]
 }

@@ -456,7 +456,7 @@ func TestLanguages(t *testing.T) {
 	u.languages["he"] = maps.Clone(u.languages["en"])
 	maps.Copy(u.languages["he"], messages{"lang": "he", "dir": "rtl"})
 	for tag, want := range map[string]string{"": `lang="en" dir="ltr"`, "de-CH": `lang="en" dir="ltr"`, "he-IL": `lang="he" dir="rtl"`, "HE": `lang="he" dir="rtl"`, `"><script>`: `lang="en" dir="ltr"`} {
-		if doc := render(t, u, page.SignedOut{Frame: page.Frame{Locale: tag}}); !strings.Contains(doc, want) {
+		if doc := render(t, u, page.SignedOut{Frame: page.Frame{Locales: []string{tag}}}); !strings.Contains(doc, want) {
 			t.Errorf("%q: no %s", tag, want)
 		}
 	}

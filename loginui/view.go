@@ -61,22 +61,22 @@ func (u *UI) view(p page.Page) (view, error) {
 	var frame page.Frame
 	switch p := p.(type) {
 	case page.SignIn:
-		frame, w.messages = p.Frame, u.language(p.Locale)
+		frame, w.messages = p.Frame, u.language(p.Locales)
 		v, err = signIn(w, p)
 	case page.SetPassword:
-		frame, w.messages = p.Frame, u.language(p.Locale)
+		frame, w.messages = p.Frame, u.language(p.Locales)
 		v, err = setPassword(w, p)
 	case page.SignedOut:
-		frame, w.messages = p.Frame, u.language(p.Locale)
+		frame, w.messages = p.Frame, u.language(p.Locales)
 		v = signedOut(w, p)
 	case page.ConfirmSignOut:
-		frame, w.messages = p.Frame, u.language(p.Locale)
+		frame, w.messages = p.Frame, u.language(p.Locales)
 		v, err = confirmSignOut(w, p)
 	case page.SignedIn:
-		frame, w.messages = p.Frame, u.language(p.Locale)
+		frame, w.messages = p.Frame, u.language(p.Locales)
 		v = signedIn(w, p)
 	case page.Error:
-		frame, w.messages = p.Frame, u.language(p.Locale)
+		frame, w.messages = p.Frame, u.language(p.Locales)
 		v = failure(w, p)
 	default:
 		return view{}, fmt.Errorf("loginui: unknown page %T", p)

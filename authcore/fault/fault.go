@@ -28,20 +28,26 @@ const (
 
 // The codes of OAuth 2.0 and OpenID Connect, by their wire names.
 const (
-	InvalidRequest          Code = "invalid_request"           // RFC 6749 4.1.2.1, 5.2
-	InvalidClient           Code = "invalid_client"            // RFC 6749 5.2
-	InvalidGrant            Code = "invalid_grant"             // RFC 6749 5.2
-	UnauthorizedClient      Code = "unauthorized_client"       // RFC 6749 4.1.2.1
-	UnsupportedGrantType    Code = "unsupported_grant_type"    // RFC 6749 5.2
-	UnsupportedResponseType Code = "unsupported_response_type" // RFC 6749 4.1.2.1
-	InvalidScope            Code = "invalid_scope"             // RFC 6749 4.1.2.1
-	InvalidTarget           Code = "invalid_target"            // RFC 8707 2
-	AccessDenied            Code = "access_denied"             // RFC 6749 4.1.2.1
-	LoginRequired           Code = "login_required"            // OIDC Core 3.1.2.6
-	RequestNotSupported     Code = "request_not_supported"     // OIDC Core 3.1.2.6
-	RequestURINotSupported  Code = "request_uri_not_supported" // OIDC Core 3.1.2.6
-	InvalidToken            Code = "invalid_token"             // RFC 6750 3.1
-	InsufficientScope       Code = "insufficient_scope"        // RFC 6750 3.1
+	InvalidRequest          Code = "invalid_request"                   // RFC 6749 4.1.2.1, 5.2
+	InvalidClient           Code = "invalid_client"                    // RFC 6749 5.2
+	InvalidGrant            Code = "invalid_grant"                     // RFC 6749 5.2
+	UnauthorizedClient      Code = "unauthorized_client"               // RFC 6749 4.1.2.1
+	UnsupportedGrantType    Code = "unsupported_grant_type"            // RFC 6749 5.2
+	UnsupportedResponseType Code = "unsupported_response_type"         // RFC 6749 4.1.2.1
+	InvalidScope            Code = "invalid_scope"                     // RFC 6749 4.1.2.1
+	InvalidTarget           Code = "invalid_target"                    // RFC 8707 2
+	AccessDenied            Code = "access_denied"                     // RFC 6749 4.1.2.1
+	LoginRequired           Code = "login_required"                    // OIDC Core 3.1.2.6
+	ConsentRequired         Code = "consent_required"                  // OIDC Core 3.1.2.6
+	InteractionRequired     Code = "interaction_required"              // OIDC Core 3.1.2.6
+	SelectionRequired       Code = "account_selection_required"        // OIDC Core 3.1.2.6
+	UnmetAuthentication     Code = "unmet_authentication_requirements" // OIDC Unmet Authentication Requirements 1.0
+	UnsupportedTokenType    Code = "unsupported_token_type"            // RFC 7009 2.2.1
+	InsufficientUserAuth    Code = "insufficient_user_authentication"  // RFC 9470 3
+	RequestNotSupported     Code = "request_not_supported"             // OIDC Core 3.1.2.6
+	RequestURINotSupported  Code = "request_uri_not_supported"         // OIDC Core 3.1.2.6
+	InvalidToken            Code = "invalid_token"                     // RFC 6750 3.1
+	InsufficientScope       Code = "insufficient_scope"                // RFC 6750 3.1
 )
 
 // Error makes a Code an error.

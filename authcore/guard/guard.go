@@ -153,7 +153,7 @@ func describe(byPath map[string]map[string]any, s Site, resource string) (id, pa
 }
 
 // CallbackPath, on a site's origin, is the redirect URI of its gate.
-const CallbackPath = "/_auth/callback"
+const CallbackPath = pool.SiteCallback
 
 // The other paths that are ours at a protected site.
 const (

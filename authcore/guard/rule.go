@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 )
@@ -21,15 +22,19 @@ const (
 // Rule is one line of configuration, parsed.
 type Rule struct {
 	Mode     Mode
-	Scopes   []string   // each must be held; implies API
-	Clients  []string   // any of them; implies API
-	Groups   [][]string // of each element, one group must be held
-	Browser  bool       // cookie only
-	API      bool       // bearer only
-	Public   []string   // paths open to all: exact, or ending in /*
-	Headers  string     // preset of upstream headers; "" is X-Auth-*
-	Strip    bool       // strip_token
-	Resource string     // overrides the site's resource
+	Scopes   []string      // each must be held; implies API
+	Clients  []string      // any of them; implies API
+	Groups   [][]string    // of each element, one group must be held
+	Browser  bool          // cookie only
+	API      bool          // bearer only
+	ACR      string        // least assurance level; empty: any
+	MaxAge   time.Duration // since the person signed in; 0: any
+	Strict   bool          // refuse while revocations may be older than 5 s
+	CORS     []string      // origins whose scripts may call the site, with its cookie too
+	Public   []string      // paths open to all: exact, or ending in /*
+	Headers  string        // preset of upstream headers; "" is X-Auth-*
+	Strip    bool          // strip_token
+	Resource string        // overrides the site's resource
 }
 
 // Validate refuses what could be read as "allow", and fills in what is implied.

@@ -49,6 +49,12 @@ var renderings = map[fault.Code]rendering{
 	fault.InvalidTarget:           {http.StatusBadRequest, "invalid_target"},
 	fault.AccessDenied:            {http.StatusBadRequest, "access_denied"},
 	fault.LoginRequired:           {http.StatusBadRequest, "login_required"},
+	fault.ConsentRequired:         {http.StatusBadRequest, "consent_required"},
+	fault.InteractionRequired:     {http.StatusBadRequest, "interaction_required"},
+	fault.SelectionRequired:       {http.StatusBadRequest, "account_selection_required"},
+	fault.UnmetAuthentication:     {http.StatusBadRequest, "unmet_authentication_requirements"},
+	fault.UnsupportedTokenType:    {http.StatusBadRequest, "unsupported_token_type"},
+	fault.InsufficientUserAuth:    {http.StatusUnauthorized, "insufficient_user_authentication"},
 	fault.RequestNotSupported:     {http.StatusBadRequest, "request_not_supported"},
 	fault.RequestURINotSupported:  {http.StatusBadRequest, "request_uri_not_supported"},
 	fault.InvalidToken:            {http.StatusUnauthorized, "invalid_token"},
@@ -163,7 +169,7 @@ func (m *Mux) writeErrorPage(w http.ResponseWriter, r *http.Request, err error) 
 	}
 	reference := EventOf(r.Context()).Reference
 	if m.options.ErrorPage != nil {
-		d, pageErr := m.options.ErrorPage(r.Context(), err, status, reference)
+		d, pageErr := m.options.ErrorPage(r, err, status, reference)
 		if pageErr == nil {
 			WriteDocument(w, r, status, d)
 			return

@@ -6,7 +6,6 @@
 package mux
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -39,7 +38,7 @@ type Document struct {
 }
 
 // ErrorPage renders the page for an error; status is chosen by mux.
-type ErrorPage func(ctx context.Context, err error, status int, reference string) (Document, error)
+type ErrorPage func(r *http.Request, err error, status int, reference string) (Document, error)
 
 // Options configures a Mux.
 type Options struct {

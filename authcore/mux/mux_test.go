@@ -36,7 +36,7 @@ func newEdge(t *testing.T, prefix string, h mux.Handler) *edge {
 		Pool:   "xx-edge-1_pool",
 		Prefix: prefix,
 		Logger: slog.New(slog.NewJSONHandler(&e.log, nil)),
-		ErrorPage: func(_ context.Context, err error, status int, reference string) (mux.Document, error) {
+		ErrorPage: func(_ *http.Request, err error, status int, reference string) (mux.Document, error) {
 			return mux.Document{HTML: fmt.Appendf(nil, "<p>%d %s %s", status, fault.TextOf(err), reference)}, nil
 		},
 	})
@@ -397,7 +397,7 @@ func TestDescriptionsStayInTheirCharset(t *testing.T) {
 }
 
 func TestErrorPageThatFailsToo(t *testing.T) {
-	m := mux.New(mux.Options{ErrorPage: func(context.Context, error, int, string) (mux.Document, error) {
+	m := mux.New(mux.Options{ErrorPage: func(*http.Request, error, int, string) (mux.Document, error) {
 		return mux.Document{}, errors.New("no template")
 	}})
 	w := httptest.NewRecorder()

@@ -8,6 +8,7 @@ package page
 
 import (
 	"context"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/prompt"
 )
@@ -19,8 +20,9 @@ type Page interface{ page() }
 type Frame struct {
 	// Brand is the name of the pool as people know it, often the app's host.
 	Brand string
-	// Locale is a BCP 47 tag; empty means English.
-	Locale string
+	// Locales are BCP 47 tags in the order in which the person prefers them;
+	// the renderer takes the first that it speaks, or English.
+	Locales []string
 }
 
 // Hidden is a hidden form value.
@@ -41,7 +43,10 @@ const (
 	PasswordIsName   Problem = "password_is_name" // equals the identifier
 	IdentifierBad    Problem = "identifier_bad"   // not an e-mail address, phone number or user name we can take
 	IdentifierTaken  Problem = "identifier_taken"
-	TooBusy          Problem = "too_busy" // try again in a moment
+	TooBusy          Problem = "too_busy"        // try again in a moment
+	PasswordSame     Problem = "password_same"   // the new password is the old one
+	PasswordWrong    Problem = "password_wrong"  // the current password did not match
+	ProfileInvalid   Problem = "profile_invalid" // a profile field holds what it cannot
 )
 
 // SignIn asks for identifier and password on one page.
@@ -53,6 +58,143 @@ type SignIn struct {
 	Problem Problem
 	// ClientName is the application that asked, if it has a name to show.
 	ClientName string
+	// Accounts are those that are signed in in this browser and may be used
+	// instead; Select is where that is done. Both may be empty.
+	Accounts []Account
+	Select   string
+}
+
+// Account is an account that is signed in in this browser.
+type Account struct {
+	Value string // what the form sends for it
+	Label string // what the person knows it by
+}
+
+// SelectAccount asks with which of several accounts to go on: a form whose
+// buttons are named page.FieldAccount, one for each account, and a link to
+// sign in with another.
+type SelectAccount struct {
+	Frame
+	Action     string
+	Hidden     []Hidden
+	Accounts   []Account
+	Other      string // link to sign in with another account
+	ClientName string
+}
+
+// ChangePassword asks somebody for a new password: where an operator wanted it
+// changed at the next sign-in (Prompt has no current password then), or on the
+// account page.
+type ChangePassword struct {
+	Frame
+	Action    string
+	Hidden    []Hidden
+	Prompt    prompt.Prompt // Kind prompt.ChangePassword
+	Problem   Problem
+	Account   string
+	MinLength int
+	Back      string // link back to the account page; may be empty
+}
+
+// Consent asks whether a client may have what it asks for: a form with two
+// buttons named FieldDecision, of the values DecisionAllow and DecisionDeny.
+type Consent struct {
+	Frame
+	Action      string
+	Hidden      []Hidden
+	ClientName  string
+	ClientHost  string // host of the redirect URI: where the answer goes
+	Local       bool   // that is an application on the person's own machine
+	Account     string
+	Resources   []ConsentResource // APIs with the scopes asked for
+	Personal    []string          // OIDC scopes asked for: openid, profile, email, phone, address, offline_access
+	SignOutLink string            // link to use another account; may be empty
+}
+
+// ConsentResource is an API with what is asked for of it.
+type ConsentResource struct {
+	Name   string // identifier of the API
+	Scopes []ConsentScope
+}
+
+// ConsentScope is a scope, with the operator's words for it if there are any.
+type ConsentScope struct{ Name, Text string }
+
+// Names and values of buttons.
+const (
+	FieldAccount  = "account"
+	FieldDecision = "decision"
+	DecisionAllow = "allow"
+	DecisionDeny  = "deny"
+)
+
+// FormPost sends an authorization response by a form (OAuth 2.0 Form Post
+// Response Mode): a script submits it, and a button where there is none.
+type FormPost struct {
+	Frame
+	Action     string // redirect URI
+	Hidden     []Hidden
+	ClientName string
+}
+
+// AccountPage is where people see and change what is theirs. Every part is a
+// form of its own, sent to Action with the hidden values and, in FieldVerb,
+// what is to be done.
+type AccountPage struct {
+	Frame
+	Action   string
+	Hidden   []Hidden
+	Account  string
+	Fields   []prompt.Field // of the profile, Value filled
+	Problem  Problem        // of the profile form
+	Done     Done           // what has just been done
+	Password string         // link to change the password; empty: not possible
+	Sessions []SessionView
+	Consents []ConsentView
+	SignOut  string // link to sign out here
+}
+
+// Done is a code for what an account page has just done.
+type Done string
+
+// What an account page can have done.
+const (
+	NothingDone      Done = ""
+	ProfileSaved     Done = "profile_saved"
+	PasswordChanged  Done = "password_changed"
+	SessionEnded     Done = "session_ended"
+	SessionsEnded    Done = "sessions_ended"
+	ConsentWithdrawn Done = "consent_withdrawn"
+)
+
+// Verbs of the account page's forms, and the fields that name their object.
+const (
+	FieldVerb    = "verb"
+	FieldSession = "session"
+	FieldConsent = "consent"
+
+	VerbSaveProfile = "save_profile"
+	VerbEndSession  = "end_session"
+	VerbEndSessions = "end_sessions" // all but this one
+	VerbWithdraw    = "withdraw"
+)
+
+// SessionView is one of the person's sessions.
+type SessionView struct {
+	Value   string // what the form sends for it
+	Device  string // browser and system, as far as its User-Agent tells; may be empty
+	Address string
+	Begun   time.Time
+	Used    time.Time
+	Current bool
+}
+
+// ConsentView is what the person lets a client have.
+type ConsentView struct {
+	Value      string // what the form sends for it
+	ClientName string
+	Scopes     []string
+	At         time.Time
 }
 
 // SetPassword asks a new user, or one who follows a link, for a password.
@@ -75,6 +217,9 @@ type SignedOut struct {
 	Frame
 	// Continue is a link to sign in again; may be empty.
 	Continue string
+	// Back is a link to the application that asked; may be empty.
+	Back       string
+	ClientName string
 }
 
 // ConfirmSignOut asks whether to sign out; it is a form because a GET must
@@ -84,6 +229,10 @@ type ConfirmSignOut struct {
 	Action  string
 	Hidden  []Hidden
 	Account string
+	// ClientName is the application that asked, if it has a name to show.
+	ClientName string
+	// Stay is a link for those who want to stay signed in; may be empty.
+	Stay string
 }
 
 // SignedIn says that the person is signed in where no application waits.
@@ -92,6 +241,7 @@ type SignedIn struct {
 	Account string
 	Links   []Link // where to go on; may be empty
 	SignOut string // link to sign out
+	Manage  string // link to the account page; may be empty
 }
 
 // Link is a labelled address.
@@ -109,6 +259,7 @@ const (
 	CauseNotFound    Cause = "not_found"   //
 	CauseCrossSite   Cause = "cross_site"  // the form was sent from another site
 	CauseCookies     Cause = "cookies"     // the browser sent no cookie back
+	CauseLoop        Cause = "loop"        // sent back and forth without getting on
 	CauseUnavailable Cause = "unavailable" // try again in a moment
 	CauseInternal    Cause = "internal"    //
 )
@@ -134,6 +285,11 @@ func (SignedOut) page()      {}
 func (ConfirmSignOut) page() {}
 func (SignedIn) page()       {}
 func (Error) page()          {}
+func (SelectAccount) page()  {}
+func (ChangePassword) page() {}
+func (Consent) page()        {}
+func (FormPost) page()       {}
+func (AccountPage) page()    {}
 
 // Document is a rendered page: one self-contained response. Styles and
 // scripts are inline and named by hash in the content security policy, which

@@ -150,3 +150,46 @@ func Loopback(host string) bool {
 func ValidClientID(id ClientID) bool {
 	return clientForm.MatchString(string(id)) && !LooksLikeUUID(string(id))
 }
+
+// AllowsLogout reports whether people may be sent to uri after signing out, by
+// exact comparison (OIDC RP-Initiated Logout 1.0, 3).
+func (c *Client) AllowsLogout(uri string) bool {
+	return uri != "" && slices.Contains(c.LogoutURIs, uri)
+}
+
+// Client returns a client of the pool, or nil. The gate of a site that a
+// wildcard covers is one too: it exists when it is asked for.
+func (p *Pool) Client(id ClientID) *Client {
+	if c := p.Clients[id]; c != nil {
+		return c
+	}
+	origin, site := strings.CutPrefix(string(id), SitePrefix)
+	if !site || !slices.ContainsFunc(p.SitePatterns, func(pattern string) bool { return CoversOrigin(pattern, origin) }) {
+		return nil
+	}
+	return SiteClient(origin)
+}
+
+// SiteClient is the internal client of the gate of an origin.
+func SiteClient(origin string) *Client {
+	return &Client{
+		ID: ClientID(SitePrefix + origin), Name: origin, AuthMethods: []string{AuthNone}, Grants: []string{GrantCode},
+		RedirectURIs: []string{origin + SiteCallback}, Scopes: []string{ScopeOpenID}, Site: true,
+	}
+}
+
+// SiteCallback, on a site's origin, is the redirect URI of its gate.
+const SiteCallback = "/_auth/callback"
+
+// CoversOrigin reports whether a pattern such as https://*.example.com covers
+// an origin: the wildcard stands for exactly one label, of letters, digits and
+// hyphens.
+func CoversOrigin(pattern, origin string) bool {
+	before, after, wild := strings.Cut(pattern, "*")
+	label, ok := strings.CutPrefix(origin, before)
+	if !wild || !ok {
+		return false
+	}
+	label, ok = strings.CutSuffix(label, after)
+	return ok && label != "" && len(label) <= 63 && strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}

@@ -7,6 +7,7 @@
 package pool
 
 import (
+	"slices"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/jose"
@@ -34,9 +35,12 @@ type Pool struct {
 	Session  SessionPolicy
 	Token    TokenPolicy
 
-	Clients   map[ClientID]*Client
+	Clients   map[ClientID]*Client // look up with Client, which knows wildcard sites too
 	Resources map[string]*Resource // by identifier, as it is issued in aud
 	Groups    map[string]*Group
+	// SitePatterns are the gated origins with a wildcard label, such as
+	// https://*.example.com; each origin that one covers is a site of its own.
+	SitePatterns []string
 }
 
 // PasswordPolicy bounds new passwords.
@@ -71,9 +75,10 @@ const OperatorsGroup = "operators"
 type Resource struct {
 	ID       string
 	Scopes   []string
-	TokenTTL time.Duration // 0: the pool's
-	Alg      jose.Alg      // empty: the pool's
-	Site     bool          // made from a gated site's origin
+	Texts    map[string]string // what people read about a scope, where the operator wrote it
+	TokenTTL time.Duration     // 0: the pool's
+	Alg      jose.Alg          // empty: the pool's
+	Site     bool              // made from a gated site's origin
 }
 
 // Grant types (RFC 6749 1.3).
@@ -97,6 +102,9 @@ type Client struct {
 	Secrets         []ClientSecret // at most two; none: public
 	AuthMethods     []string       // accepted; public: none; confidential: basic and post unless one is set
 	RedirectURIs    []string
+	LogoutURIs      []string // where people may be sent after signing out (OIDC RP-Initiated Logout 1.0)
+	Origins         []string // whose scripts may call the endpoints (CORS)
+	Consent         bool     // people are asked before they share anything with it
 	Grants          []string
 	Scopes          []string // what a user may grant it
 	DefaultScopes   []string // when a request names none; empty: Scopes
@@ -127,25 +135,31 @@ type Status string
 const (
 	Confirmed       Status = "ok"
 	MustSetPassword Status = "new" // has no password yet
+	// MustChangePassword: the password is somebody else's choice; the next
+	// sign-in asks for another before anything is issued.
+	MustChangePassword Status = "chg"
 )
 
 // User is a person in a pool. The record is the truth about aliases: an alias
 // counts only if the user lists it.
 type User struct {
-	Sub           UserID         `json:"s"`
-	Username      string         `json:"u"` // immutable; equals Sub for people who sign in by e-mail or phone
-	Email         string         `json:"e,omitempty"`
-	EmailVerified bool           `json:"ev,omitempty"`
-	Phone         string         `json:"p,omitempty"`
-	PhoneVerified bool           `json:"pv,omitempty"`
-	Name          string         `json:"n,omitempty"`
-	Groups        []string       `json:"g,omitempty"`
-	Status        Status         `json:"st"`
-	Disabled      bool           `json:"d,omitempty"`
-	Epoch         uint32         `json:"ep,omitempty"` // raising it ends everything issued under a lower one
-	Password      *PasswordEntry `json:"pw,omitempty"`
-	Created       time.Time      `json:"c"`
-	Updated       time.Time      `json:"m"`
+	Sub           UserID `json:"s"`
+	Username      string `json:"u"` // immutable; equals Sub for people who sign in by e-mail or phone
+	Email         string `json:"e,omitempty"`
+	EmailVerified bool   `json:"ev,omitempty"`
+	Phone         string `json:"p,omitempty"`
+	PhoneVerified bool   `json:"pv,omitempty"`
+	Name          string `json:"n,omitempty"`
+	// Claims are the other standard claims (OIDC Core 5.1) by name, such as
+	// given_name, locale and, as one text, address.
+	Claims   map[string]string `json:"a,omitempty"`
+	Groups   []string          `json:"g,omitempty"`
+	Status   Status            `json:"st"`
+	Disabled bool              `json:"d,omitempty"`
+	Epoch    uint32            `json:"ep,omitempty"` // raising it ends everything issued under a lower one
+	Password *PasswordEntry    `json:"pw,omitempty"`
+	Created  time.Time         `json:"c"`
+	Updated  time.Time         `json:"m"`
 }
 
 // PasswordEntry is the stored password.
@@ -164,8 +178,34 @@ type Session struct {
 	ACR      string    `json:"acr"`
 	AMR      []string  `json:"amr"`
 	Created  time.Time `json:"c"`
-	Used     time.Time `json:"u"`           // last touch, coarse
-	Families []string  `json:"f,omitempty"` // origin_jti of the refresh families born in it, at most 50 kept
+	Used     time.Time `json:"u"`            // last touch, coarse
+	Families []string  `json:"f,omitempty"`  // origin_jti of the refresh families born in it, at most 50 kept
+	Address  string    `json:"ip,omitempty"` // client address at sign-in
+	Agent    string    `json:"ua,omitempty"` // User-Agent at sign-in, cut to 256 bytes
+}
+
+// Attempt is a sign-in under way that has proven something, stored in the
+// user's partition under the hash of its handle. Each step is a
+// compare-and-swap.
+type Attempt struct {
+	ID    string    `json:"i"` // attempt id, which succeeds once
+	Place string    `json:"b"` // hash of what it is bound to
+	Sub   UserID    `json:"s"`
+	Epoch uint32    `json:"ep"` // the user's when the first credential was read
+	At    time.Time `json:"at"` // of the first proven factor
+	ACR   string    `json:"acr"`
+	AMR   []string  `json:"amr"`
+	Step  string    `json:"st"` // what is asked now: prompt kind
+}
+
+// Consent is what a user lets a client have, remembered per user, client,
+// redirect host and resource.
+type Consent struct {
+	Client   ClientID  `json:"cl"`
+	Host     string    `json:"h"`            // of the redirect URI
+	Resource string    `json:"re,omitempty"` // empty: the issuer
+	Scopes   []string  `json:"sc"`
+	At       time.Time `json:"at"`
 }
 
 // SiteSession is a session's child at one protected site; it dies with its
@@ -198,34 +238,50 @@ type Code struct {
 	AuthTime    time.Time `json:"at"`
 	ACR         string    `json:"acr"`
 	AMR         []string  `json:"amr"`
+	IDClaims    []string  `json:"ic,omitempty"` // claims that were asked for by name in the ID token (OIDC Core 5.5)
+	InfoClaims  []string  `json:"uc,omitempty"` // the same at userinfo
 	Family      string    `json:"fa,omitempty"` // name of the family it bought: it is used
 	Used        bool      `json:"us,omitempty"`
 }
 
 // Family is the chain of refresh tokens born of one redeemed code.
 type Family struct {
-	Client    ClientID  `json:"cl"`
-	Sub       UserID    `json:"s"`
-	Session   string    `json:"se"`
-	OriginJTI string    `json:"oj"`  // in its access tokens; listed when it is revoked
-	Key       []byte    `json:"k"`   // sealed with the record; part of the MAC key of its tokens
-	Gen       uint32    `json:"g"`   // current generation
-	Rotated   time.Time `json:"r"`   // when it became current
-	StoreEp   uint32    `json:"se2"` // failover epoch of the last rotation
-	Scopes    []string  `json:"sc"`
-	Resources []string  `json:"re,omitempty"`
-	Nonce     string    `json:"no,omitempty"`
-	Epoch     uint32    `json:"ep"`
-	AuthTime  time.Time `json:"at"`
-	ACR       string    `json:"acr"`
-	AMR       []string  `json:"amr"`
-	Refresh   bool      `json:"rf,omitempty"` // refresh tokens are issued
-	Dead      bool      `json:"x,omitempty"`
-	Expires   time.Time `json:"e"`
+	Client     ClientID  `json:"cl"`
+	Sub        UserID    `json:"s"`
+	Session    string    `json:"se"`
+	OriginJTI  string    `json:"oj"`  // in its access tokens; listed when it is revoked
+	Key        []byte    `json:"k"`   // sealed with the record; part of the MAC key of its tokens
+	Gen        uint32    `json:"g"`   // current generation
+	Rotated    time.Time `json:"r"`   // when it became current
+	StoreEp    uint32    `json:"se2"` // failover epoch of the last rotation
+	Scopes     []string  `json:"sc"`
+	Resources  []string  `json:"re,omitempty"`
+	Nonce      string    `json:"no,omitempty"`
+	Epoch      uint32    `json:"ep"`
+	AuthTime   time.Time `json:"at"`
+	ACR        string    `json:"acr"`
+	AMR        []string  `json:"amr"`
+	IDClaims   []string  `json:"ic,omitempty"` // as in the code
+	InfoClaims []string  `json:"uc,omitempty"`
+	Refresh    bool      `json:"rf,omitempty"` // refresh tokens are issued
+	Dead       bool      `json:"x,omitempty"`
+	Expires    time.Time `json:"e"`
 }
 
-// AAL1 is the assurance level (acr) of a sign-in with one factor.
-const AAL1 = "aal1"
+// The assurance levels (acr), lowest first.
+const (
+	AAL1 = "aal1" // one factor
+	AAL2 = "aal2" // two factors
+	PHR  = "phr"  // a phishing-resistant one: a passkey with user verification
+)
+
+// ACRAtLeast reports whether have is at least the level want; a level that is
+// not known is none.
+func ACRAtLeast(have, want string) bool {
+	levels := []string{AAL1, AAL2, PHR}
+	h, w := slices.Index(levels, have), slices.Index(levels, want)
+	return w >= 0 && h >= w
+}
 
 // PrincipalKind says what a principal is.
 type PrincipalKind int

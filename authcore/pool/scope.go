@@ -13,6 +13,7 @@ const (
 	ScopeProfile = "profile"
 	ScopeEmail   = "email"
 	ScopePhone   = "phone"
+	ScopeAddress = "address"
 	ScopeOffline = "offline_access"
 )
 
@@ -24,7 +25,7 @@ const (
 
 // OIDCScopes returns the OIDC scopes that this build knows.
 func OIDCScopes() []string {
-	return []string{ScopeOpenID, ScopeProfile, ScopeEmail, ScopePhone, ScopeOffline}
+	return []string{ScopeOpenID, ScopeProfile, ScopeEmail, ScopePhone, ScopeAddress, ScopeOffline}
 }
 
 // IsOIDCScope reports whether scope belongs to OIDC and to no resource.

@@ -59,7 +59,7 @@ func (u *User) Validate() error {
 		return fault.New(fault.Invalid, "the phone number is not allowed")
 	case !validText(u.Name, maxName):
 		return fault.New(fault.Invalid, "the name is too long or holds control characters")
-	case u.Status != Confirmed && u.Status != MustSetPassword:
+	case u.Status != Confirmed && u.Status != MustSetPassword && u.Status != MustChangePassword:
 		return fault.New(fault.Invalid, "the status is unknown")
 	case u.Password != nil && (u.Password.PHC == "" || len(u.Password.PHC) > maxPHC):
 		return fault.New(fault.Invalid, "the password record is damaged")
@@ -98,4 +98,14 @@ func ValidGroupName(s string) bool {
 	return s != "" && validText(s, maxGroup) && strings.IndexFunc(s, func(r rune) bool {
 		return unicode.IsSpace(r) || !unicode.IsGraphic(r) || r == ',' || r == '|'
 	}) < 0
+}
+
+// ProfileClaims are the names of the standard claims (OIDC Core 5.1) that
+// User.Claims may hold, in the order in which people are asked for them.
+// address is kept as one text, its formatted form.
+func ProfileClaims() []string {
+	return []string{
+		"given_name", "family_name", "middle_name", "nickname", "profile", "picture", "website",
+		"gender", "birthdate", "zoneinfo", "locale", "address",
+	}
 }

@@ -17,6 +17,9 @@ const (
 	// SetPassword asks for a new password, and for an identifier if the
 	// account has none yet.
 	SetPassword Kind = "set_password"
+	// ChangePassword asks for a new password in the place of one that is
+	// there, and may ask for that one first.
+	ChangePassword Kind = "change_password"
 )
 
 // Type tells a renderer how a field is entered.
@@ -27,6 +30,7 @@ const (
 	Identifier      Type = "identifier"       // e-mail, phone or user name
 	CurrentPassword Type = "current_password" // never prefilled
 	NewPassword     Type = "new_password"     // never prefilled
+	Text            Type = "text"             // a line of text; the field's name says which
 )
 
 // Field is one thing to enter.

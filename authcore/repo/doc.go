@@ -21,12 +21,16 @@
 //	 8 keys        directory no     never     64  home       use                               keyring
 //	 9 revocations directory yes    always    16  user       "u", sub; "f", sub, hash of       this package, token
 //	                                                         origin_jti, 16 bytes
+//	10 consents    directory yes    never     16  user       sub, hash of client, host and     account
+//	                                                         resource, 16 bytes
 //	16 sessions    session   no     always    16  user       hash of the handle                session
 //	17 site sess.  session   no     always    16  user       hash of the handle                session, token
 //	18 codes       session   no     always    16  user       hash of the handle                token
 //	19 families    session   no     always    16  user       name chosen by token              token
 //	20 used        session   no     always     1  user       attempt id                        session
 //	21 guesses     session   no     always     1  user       HMAC of sub, kind and scope       factor
+//	22 refs        session   yes    always     1  user       sub, name of the session          session
+//	23 attempts    session   no     always     4  user       hash of the handle                flow
 //
 // Ids are never reused. No name holds personal data: HMACs are keyed.
 //

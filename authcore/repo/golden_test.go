@@ -115,6 +115,28 @@ func goldenRecords() []record {
 		}, goldenEnd),
 		goldenRecord("used-attempt", UsedAttemptKey(goldenPool, part, "attempt"), struct{}{}, goldenEnd),
 		goldenRecord("guesses", GuessKey(goldenPool, goldenSub, "password", "203.0.113.7"), pool.Guesses{Count: 3, First: goldenTime, Last: goldenTime.Add(time.Minute)}, goldenEnd),
+		goldenRecord("user-claims", userKey(goldenPool, goldenSub), pool.User{
+			Sub: goldenSub, Username: "ann", Name: "Ann Example", Claims: map[string]string{"given_name": "Ann", "address": "1 High Street"},
+			Status: pool.MustChangePassword, Created: goldenTime, Updated: goldenTime,
+		}, time.Time{}),
+		goldenRecord("session-place", SessionKey(goldenPool, part, "session-name"), pool.Session{
+			Sub: goldenSub, AuthTime: goldenTime, ACR: pool.AAL1, AMR: lists("pwd"), Created: goldenTime, Used: goldenTime, Address: "203.0.113.7", Agent: "Mozilla/5.0",
+		}, goldenEnd),
+		goldenRecord("code-claims", CodeKey(goldenPool, part, "code-name"), pool.Code{
+			Client: "shop", RedirectURI: "https://shop.example.com/cb", Scopes: lists("openid"), Sub: goldenSub, Session: "session-name",
+			AuthTime: goldenTime, ACR: pool.AAL1, AMR: lists("pwd"), IDClaims: lists("name"), InfoClaims: lists("email"),
+		}, goldenEnd),
+		goldenRecord("family-claims", FamilyKey(goldenPool, part, "family-name"), pool.Family{
+			Client: "shop", Sub: goldenSub, Session: "session-name", OriginJTI: "origin", Key: []byte("0123456789abcdef0123456789abcdef"), Rotated: goldenTime,
+			Scopes: lists("openid"), AuthTime: goldenTime, ACR: pool.AAL1, AMR: lists("pwd"), IDClaims: lists("name"), InfoClaims: lists("email"), Expires: goldenEnd,
+		}, goldenEnd),
+		goldenRecord("consent", ConsentKey(goldenPool, goldenSub, "shop", "shop.example.com", "https://orders.example.com"), pool.Consent{
+			Client: "shop", Host: "shop.example.com", Resource: "https://orders.example.com", Scopes: lists("openid", "orders.read"), At: goldenTime,
+		}, time.Time{}),
+		goldenRecord("session-ref", SessionRefKey(goldenPool, goldenSub, "session-name"), struct{}{}, goldenEnd),
+		goldenRecord("attempt", AttemptKey(goldenPool, part, "attempt-name"), pool.Attempt{
+			ID: "attempt", Place: "place-hash", Sub: goldenSub, Epoch: 7, At: goldenTime, ACR: pool.AAL1, AMR: lists("pwd"), Step: "change_password",
+		}, goldenEnd),
 	}
 }
 

@@ -151,3 +151,36 @@ func (r *Repo) HasUsers(ctx context.Context, id pool.ID) (bool, error) {
 	found, err := r.walk(ctx, ks, store.Key{}, 1)
 	return len(found) > 0, err
 }
+
+// SessionNames returns the names of a user's SSO sessions that have not run out.
+func (r *Repo) SessionNames(ctx context.Context, id pool.ID, sub pool.UserID) ([]string, error) {
+	ks, err := r.keyset(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	prefix := tagOf(id) + rawSub(sub)
+	for e, err := range scan[struct{}](ctx, r, ks, tableSessionRefs, UserPartition(id, sub), prefix) {
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, e.key.Name[len(prefix):])
+	}
+	return names, nil
+}
+
+// Consents returns what a user has let clients have.
+func (r *Repo) Consents(ctx context.Context, id pool.ID, sub pool.UserID) ([]pool.Consent, error) {
+	ks, err := r.keyset(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	var all []pool.Consent
+	for e, err := range scan[pool.Consent](ctx, r, ks, tableConsents, UserPartition(id, sub), tagOf(id)+rawSub(sub)) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e.Value)
+	}
+	return all, nil
+}

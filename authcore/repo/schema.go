@@ -22,12 +22,15 @@ var (
 	tableFirst       = store.Table{ID: 7, Kind: store.Directory, Expiry: store.AlwaysExpires, MaxValue: 1 << 10}
 	tableSigning     = store.Table{ID: 8, Kind: store.Directory, Expiry: store.NeverExpires, MaxValue: 64 << 10}
 	tableRevocations = store.Table{ID: 9, Kind: store.Directory, Listed: true, Expiry: store.AlwaysExpires, MaxValue: 16 << 10}
+	tableConsents    = store.Table{ID: 10, Kind: store.Directory, Listed: true, Expiry: store.NeverExpires, MaxValue: 16 << 10}
 	tableSessions    = store.Table{ID: 16, Kind: store.Session, Expiry: store.AlwaysExpires, MaxValue: 16 << 10}
 	tableSites       = store.Table{ID: 17, Kind: store.Session, Expiry: store.AlwaysExpires, MaxValue: 16 << 10}
 	tableCodes       = store.Table{ID: 18, Kind: store.Session, Expiry: store.AlwaysExpires, MaxValue: 16 << 10}
 	tableFamilies    = store.Table{ID: 19, Kind: store.Session, Expiry: store.AlwaysExpires, MaxValue: 16 << 10}
 	tableUsed        = store.Table{ID: 20, Kind: store.Session, Expiry: store.AlwaysExpires, MaxValue: 1 << 10}
 	tableGuesses     = store.Table{ID: 21, Kind: store.Session, Expiry: store.AlwaysExpires, MaxValue: 1 << 10}
+	tableSessionRefs = store.Table{ID: 22, Kind: store.Session, Listed: true, Expiry: store.AlwaysExpires, MaxValue: 1 << 10}
+	tableAttempts    = store.Table{ID: 23, Kind: store.Session, Expiry: store.AlwaysExpires, MaxValue: 4 << 10}
 )
 
 // tagLen is the length of a pool's tag in bytes.
@@ -122,6 +125,22 @@ func revocationKey(id pool.ID, sub pool.UserID) Key[pool.Revocation] {
 // SessionKey is an SSO session, under the hash of its handle.
 func SessionKey(id pool.ID, p store.Partition, name string) Key[pool.Session] {
 	return newKey[pool.Session](tableSessions, id, p, part(name))
+}
+
+// SessionRefKey lists an SSO session under its user; it lives as long as the session.
+func SessionRefKey(id pool.ID, sub pool.UserID, name string) Key[struct{}] {
+	return newKey[struct{}](tableSessionRefs, id, UserPartition(id, sub), rawSub(sub)+part(name))
+}
+
+// AttemptKey is a stored attempt, under the hash of its handle.
+func AttemptKey(id pool.ID, p store.Partition, name string) Key[pool.Attempt] {
+	return newKey[pool.Attempt](tableAttempts, id, p, part(name))
+}
+
+// ConsentKey is what a user lets a client have at one redirect host and resource.
+func ConsentKey(id pool.ID, sub pool.UserID, client pool.ClientID, host, resource string) Key[pool.Consent] {
+	sum := sha256.Sum256([]byte(string(client) + "\x00" + host + "\x00" + resource))
+	return newKey[pool.Consent](tableConsents, id, UserPartition(id, sub), rawSub(sub)+string(sum[:16]))
 }
 
 // SiteSessionKey is a site session, under the hash of its handle.

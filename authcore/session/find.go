@@ -13,6 +13,7 @@ import (
 
 // Live is a session that stands, with its user as of now.
 type Live struct {
+	ID      string // the handle, a secret; empty in lists of sessions
 	Name    string // as other records refer to it
 	Session pool.Session
 	User    *pool.User
@@ -45,7 +46,7 @@ func (s *Service) Find(ctx context.Context, p *pool.Pool, id string) (*Live, err
 	if err != nil {
 		return nil, err
 	}
-	return &Live{Name: name, Session: sess, User: user, Expires: ends}, nil
+	return &Live{ID: id, Name: name, Session: sess, User: user, Expires: ends}, nil
 }
 
 // FindSite returns the site session of a cookie at the site of a client;

@@ -69,6 +69,8 @@ type Proof struct {
 	At      time.Time // zero: now
 	ACR     string
 	AMR     []string
+	Address string // client address, for the person's list of sessions
+	Agent   string // User-Agent, for the same
 }
 
 // Start makes an SSO session and returns its id (a cookie value). The attempt

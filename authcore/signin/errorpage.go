@@ -1,7 +1,6 @@
 package signin
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,15 +23,15 @@ func (e *pageError) Unwrap() error { return e.err }
 
 // ErrorPage returns what renders errors as pages under a brand.
 func ErrorPage(renderer page.Renderer, brand string) mux.ErrorPage {
-	return func(ctx context.Context, err error, status int, reference string) (mux.Document, error) {
+	return func(r *http.Request, err error, status int, reference string) (mux.Document, error) {
 		view := page.Error{
-			Frame: page.Frame{Brand: brand}, Cause: causeOf(err, status), Detail: fault.TextOf(err), Reference: reference,
+			Frame: page.Frame{Brand: brand, Locales: mux.Locales(r)}, Cause: causeOf(err, status), Detail: fault.TextOf(err), Reference: reference,
 		}
 		special := (*pageError)(nil)
 		if errors.As(err, &special) {
 			view.Cause, view.Continue = special.cause, special.next
 		}
-		d, err := renderer.Render(ctx, view)
+		d, err := renderer.Render(r.Context(), view)
 		if err != nil {
 			return mux.Document{}, fmt.Errorf("signin: render error page: %w", err)
 		}

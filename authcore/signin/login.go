@@ -45,7 +45,7 @@ func (s *pages) showSignedIn(w http.ResponseWriter, r *http.Request, live *sessi
 		return nil
 	}
 	return s.show(w, r, http.StatusOK, page.SignedIn{
-		Frame: s.frame(), Account: accountOf(live.User), Links: s.site.Links, SignOut: s.path(logoutPath),
+		Frame: s.frame(r), Account: accountOf(live.User), Links: s.site.Links, SignOut: s.path(logoutPath),
 	})
 }
 
@@ -66,7 +66,7 @@ func (s *pages) ask(w http.ResponseWriter, r *http.Request, c carried, status in
 // askAgain shows the form with an attempt that is there already.
 func (s *pages) askAgain(w http.ResponseWriter, r *http.Request, c carried, status int, problem page.Problem, sealed string, ask prompt.Prompt) error {
 	return s.showOnTheWay(w, r, status, page.SignIn{
-		Frame: s.frame(), Action: s.path(loginPath) + c.suffix(), Hidden: []page.Hidden{{Name: fieldAttempt, Value: sealed}},
+		Frame: s.frame(r), Action: s.path(loginPath) + c.suffix(), Hidden: []page.Hidden{{Name: fieldAttempt, Value: sealed}},
 		Prompt: ask, Problem: problem, ClientName: c.clientName,
 	}, c.scheme)
 }

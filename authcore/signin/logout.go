@@ -71,7 +71,7 @@ func (s *pages) confirm(w http.ResponseWriter, r *http.Request, status int, live
 		return err
 	}
 	return s.show(w, r, status, page.ConfirmSignOut{
-		Frame: s.frame(), Action: s.path(logoutPath), Hidden: []page.Hidden{{Name: fieldTicket, Value: ticket}},
+		Frame: s.frame(r), Action: s.path(logoutPath), Hidden: []page.Hidden{{Name: fieldTicket, Value: ticket}},
 		Account: accountOf(live.User),
 	})
 }
@@ -97,7 +97,7 @@ func (s *pages) signOut(w http.ResponseWriter, r *http.Request, live *session.Li
 		s.cookies.Clear(w, mux.CookieSite)
 	}
 	s.cookies.Clear(w, mux.CookieSSO)
-	return s.show(w, r, http.StatusOK, page.SignedOut{Frame: s.frame(), Continue: s.onwards()})
+	return s.show(w, r, http.StatusOK, page.SignedOut{Frame: s.frame(r), Continue: s.onwards()})
 }
 
 // onwards is the link on the page that says that the person is signed out.

@@ -96,7 +96,9 @@ func (s *pages) home() string {
 	return s.url(loginPath)
 }
 
-func (s *pages) frame() page.Frame { return page.Frame{Brand: s.site.Pool.Brand} }
+func (s *pages) frame(r *http.Request) page.Frame {
+	return page.Frame{Brand: s.site.Pool.Brand, Locales: mux.Locales(r)}
+}
 
 // show renders a page.
 func (s *pages) show(w http.ResponseWriter, r *http.Request, status int, p page.Page) error {

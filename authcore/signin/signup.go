@@ -32,7 +32,7 @@ func (s *pages) showSignup(w http.ResponseWriter, r *http.Request) error {
 // askPassword shows the form of a link.
 func (s *pages) askPassword(w http.ResponseWriter, r *http.Request, status int, problem page.Problem, link *account.Link, token, identifier string) error {
 	view := page.SetPassword{
-		Frame: s.frame(), Action: s.path(signupPath), Hidden: []page.Hidden{{Name: fieldLink, Value: token}},
+		Frame: s.frame(r), Action: s.path(signupPath), Hidden: []page.Hidden{{Name: fieldLink, Value: token}},
 		Prompt: prompt.Prompt{Kind: prompt.SetPassword}, Problem: problem, First: link.First,
 		MinLength: s.site.Pool.Password.MinLength,
 	}
