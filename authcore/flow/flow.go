@@ -89,6 +89,16 @@ type Outcome struct {
 	// Unknown user, wrong password, disabled and locked are not told apart.
 	Wrong  bool
 	Sealed string // the attempt to send with the next answer
+	// Problem says what was wrong with the answer to a prompt.ChangePassword,
+	// by the codes of page.Problem; Account is whose password it is about.
+	Problem string
+	Account string
+}
+
+// Visit is what is known of where an answer comes from.
+type Visit struct {
+	Address string // of the client, for limits
+	Device  string // value of the cookie of a known device (mux.CookieDevice); may be empty
 }
 
 // Done is a finished sign-in, for session.Proof.
@@ -99,15 +109,16 @@ type Done struct {
 	At      time.Time
 	ACR     string
 	AMR     []string
+	Device  string // new value of the cookie of a known device
 }
 
 // Answer takes the answer to an attempt. ErrExpired if the attempt is over
 // its life, damaged or bound elsewhere: start again. fault.Busy if too many
-// passwords are being checked. address is the client's, for limits.
+// passwords are being checked.
 //
 // Whoever is named, and whatever is wrong, the steps are the same: look up,
 // count, hash.
-func (m *Machine) Answer(ctx context.Context, p *pool.Pool, b Binding, sealed string, a prompt.Answer, address string) (*Outcome, error) {
+func (m *Machine) Answer(ctx context.Context, p *pool.Pool, b Binding, sealed string, a prompt.Answer, v Visit) (*Outcome, error) {
 	at, err := m.openAttempt(ctx, p, b, sealed)
 	if err != nil {
 		return nil, err
@@ -116,7 +127,7 @@ func (m *Machine) Answer(ctx context.Context, p *pool.Pool, b Binding, sealed st
 	if err != nil {
 		return nil, err
 	}
-	guess, err := m.countGuess(ctx, p, who.sub, address)
+	guess, err := m.countGuess(ctx, p, who.sub, v.Address)
 	if err != nil {
 		return nil, err
 	}

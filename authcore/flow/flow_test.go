@@ -134,7 +134,7 @@ func (w *world) start() string {
 
 func (w *world) answer(sealed, identifier, password, address string) (*flow.Outcome, error) {
 	return w.flow.Answer(w.t.Context(), w.pool, browser, sealed,
-		prompt.Answer{flow.FieldIdentifier: identifier, flow.FieldPassword: password}, address)
+		prompt.Answer{flow.FieldIdentifier: identifier, flow.FieldPassword: password}, flow.Visit{Address: address})
 }
 
 // signIn reports whether an answer to a new attempt is taken.

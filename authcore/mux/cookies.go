@@ -26,10 +26,11 @@ func (c Cookies) Prepared() Cookies {
 
 // Kinds of cookies.
 const (
-	CookieSSO  = "sso"  // SSO session
-	CookieSite = "site" // site session
-	CookiePre  = "pre"  // pre-session, binds attempts to a browser
-	CookieTx   = "tx-"  // + transaction id: a gate's sign-in under way
+	CookieSSO    = "sso"  // SSO session
+	CookieSite   = "site" // site session
+	CookiePre    = "pre"  // pre-session, binds attempts to a browser
+	CookieDevice = "dev"  // a known device: where the password was right before
+	CookieTx     = "tx-"  // + transaction id: a gate's sign-in under way
 )
 
 const hostPrefix = "__Host-"

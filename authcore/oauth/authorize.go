@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
+	"github.com/gatehouse-auth/gatehouse/authcore/flow"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -17,12 +18,6 @@ import (
 // maxQuery is the longest query that a form posted to authorize is carried
 // over in, in bytes: what every browser and server takes.
 const maxQuery = 8 << 10
-
-// freshParam is ours: it goes with a request through the sign-in that
-// prompt=login or max_age asked for, and says since when (Unix milliseconds) a
-// sign-in is fresh enough. It proves nothing to anybody: a client that cares
-// reads auth_time.
-const freshParam = "gh_fresh"
 
 // carryOver answers a posted authorization request (OIDC Core 3.1.2.1) with a
 // GET of the same parameters. The form may come from another site, where the
@@ -119,7 +114,7 @@ func (e *endpoints) signIn(w http.ResponseWriter, r *http.Request, req *request,
 	}
 	query := r.URL.RawQuery
 	if req.wantsFresh() && req.fresh == 0 {
-		query += "&" + freshParam + "=" + strconv.FormatInt(e.config.Now().UnixMilli(), 10)
+		query += "&" + flow.ParamFresh + "=" + strconv.FormatInt(e.config.Now().UnixMilli(), 10)
 	}
 	mux.EventOf(r.Context()).Outcome = "sign_in"
 	mux.Redirect(w, r, e.url(loginPath)+"?"+query)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/flow"
 	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth/grant"
@@ -79,10 +80,10 @@ type endpoints struct {
 
 // Paths below the site's prefix.
 const (
-	authorizePath     = "/oauth2/authorize"
+	authorizePath     = flow.AuthorizePath
 	tokenPath         = "/oauth2/token"
 	userInfoPath      = "/oauth2/userInfo"
-	loginPath         = "/login"
+	loginPath         = flow.LoginPath
 	openIDPath        = "/.well-known/openid-configuration"
 	serverPath        = "/.well-known/oauth-authorization-server"
 	jwksPath          = "/.well-known/jwks.json"

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
+	"github.com/gatehouse-auth/gatehouse/authcore/flow"
 	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
@@ -159,10 +160,10 @@ func readPrompt(req *request, params url.Values) error {
 		}
 		req.maxAge = time.Duration(seconds) * time.Second
 	}
-	if s := mux.One(params, freshParam); s != "" {
+	if s := mux.One(params, flow.ParamFresh); s != "" {
 		millis, err := strconv.ParseInt(s, 10, 64)
 		if err != nil || millis <= 0 {
-			return fault.New(fault.InvalidRequest, freshParam+" is damaged.")
+			return fault.New(fault.InvalidRequest, flow.ParamFresh+" is damaged.")
 		}
 		req.fresh = millis
 	}

@@ -8,16 +8,13 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
+	"github.com/gatehouse-auth/gatehouse/authcore/flow"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 )
 
 // maxQuery is the longest authorization request that is carried, in bytes.
 const maxQuery = 8 << 10
-
-// freshParam is the authorization endpoint's: it says since when (Unix
-// milliseconds) a sign-in is fresh enough for the application.
-const freshParam = "gh_fresh"
 
 // carried is the authorization request that led to a page. It is handed on as
 // it came; the rest is what the page shows of it.
@@ -46,7 +43,7 @@ func (s *pages) carry(r *http.Request) (carried, error) {
 	id := mux.One(values, "client_id")
 	c.waiting = values.Has("client_id")
 	c.binding = pool.ClientID(id[:min(len(id), maxClientID)])
-	if fresh, err := strconv.ParseInt(mux.One(values, freshParam), 10, 64); err == nil {
+	if fresh, err := strconv.ParseInt(mux.One(values, flow.ParamFresh), 10, 64); err == nil {
 		c.fresh = fresh
 	}
 	client := s.site.Pool.Clients[pool.ClientID(id)]

@@ -98,7 +98,7 @@ func (s *pages) login(w http.ResponseWriter, r *http.Request) error {
 	outcome, err := s.config.Flow.Answer(r.Context(), s.site.Pool, binding(c, pre), mux.One(form, fieldAttempt), prompt.Answer{
 		flow.FieldIdentifier: identifier,
 		flow.FieldPassword:   mux.One(form, flow.FieldPassword),
-	}, mux.ClientOf(r).Address)
+	}, flow.Visit{Address: mux.ClientOf(r).Address, Device: s.cookies.Get(r, mux.CookieDevice)})
 	switch {
 	case errors.Is(err, flow.ErrExpired):
 		return s.expired(w, r, c, identifier)

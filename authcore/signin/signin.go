@@ -48,10 +48,10 @@ type Site struct {
 
 // Paths below the site's prefix.
 const (
-	loginPath     = "/login"
+	loginPath     = flow.LoginPath
 	signupPath    = "/signup"
 	logoutPath    = "/logout"
-	authorizePath = "/oauth2/authorize"
+	authorizePath = flow.AuthorizePath
 )
 
 // Names of form fields, stable across releases; those of prompts are flow's.

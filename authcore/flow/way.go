@@ -1,0 +1,20 @@
+package flow
+
+// Paths of a login host, below its prefix, between which a sign-in that an
+// application asked for goes: each hands on the query of the authorization
+// request as it came.
+const (
+	AuthorizePath = "/oauth2/authorize"
+	LoginPath     = "/login"
+	SelectPath    = "/select"
+)
+
+// Parameters of ours that the pages and the authorization endpoint add to that
+// query. They prove nothing to anybody.
+const (
+	// ParamFresh says since when (Unix milliseconds) a sign-in is fresh enough
+	// for the application.
+	ParamFresh = "gh_fresh"
+	// ParamAccount is the name of the SSO session that the person chose.
+	ParamAccount = "gh_account"
+)
