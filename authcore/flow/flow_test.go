@@ -293,7 +293,7 @@ func TestAttemptsOpenOnlyWhereTheyBelong(t *testing.T) {
 		"another face":    {Face: "json", Client: browser.Client, Cookie: browser.Cookie},
 		"shifted":         {Face: browser.Face + "s", Client: "hop", Cookie: browser.Cookie},
 	} {
-		if _, err := w.flow.Answer(t.Context(), w.pool, b, sealed, answer, home); !errors.Is(err, flow.ErrExpired) {
+		if _, err := w.flow.Answer(t.Context(), w.pool, b, sealed, answer, flow.Visit{Address: home}); !errors.Is(err, flow.ErrExpired) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -426,7 +426,7 @@ func FuzzAttempt(f *testing.F) {
 		if s == sealed {
 			return
 		}
-		_, err := w.flow.Answer(t.Context(), w.pool, browser, s, prompt.Answer{}, home)
+		_, err := w.flow.Answer(t.Context(), w.pool, browser, s, prompt.Answer{}, flow.Visit{Address: home})
 		if !errors.Is(err, flow.ErrExpired) {
 			t.Fatalf("%q: %v", s, err)
 		}
