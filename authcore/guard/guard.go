@@ -10,12 +10,17 @@ package guard
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
@@ -61,8 +66,12 @@ func New(c Config) *Guard {
 
 // Site is a protected origin, resolved.
 type Site struct {
-	Pool     *pool.Pool
-	Origin   string // https://app.example.com
+	Pool *pool.Pool
+	// Origin is https://app.example.com; or a pattern such as
+	// https://*.example.com, which stands for every origin that it covers; or
+	// AnyOrigin. Both of the latter need a Resource, and AnyOrigin a rule that
+	// takes bearer tokens only: nobody can be sent back to it.
+	Origin   string
 	Resource string // audience it accepts; its origin by default
 	// Described are all resources of the origin, those of other gates among
 	// them: whichever gate a request for their metadata comes to answers.
@@ -75,12 +84,20 @@ type Site struct {
 	OneSite bool
 }
 
+// AnyOrigin stands for every origin.
+const AnyOrigin = "*"
+
 // Gate is one gate line in front of a route: its rule, and its sites by origin.
 type Gate struct {
-	guard *Guard
-	rule  Rule
-	sites map[string]*site
+	guard    *Guard
+	rule     Rule
+	sites    map[string]*site
+	patterns []Site                    // those that stand for many origins
+	covered  *lru.Cache[string, *site] // origins that a pattern covered, bounded: anybody may name one
 }
+
+// maxCovered is how many origins of patterns a gate keeps in mind.
+const maxCovered = 1024
 
 // site is a Site with what is computed once.
 type site struct {
@@ -97,14 +114,65 @@ func (g *Guard) Gate(rule Rule, sites []Site) (*Gate, error) {
 		return nil, err
 	}
 	gate := &Gate{guard: g, rule: rule, sites: make(map[string]*site, len(sites))}
+	gate.covered, _ = lru.New[string, *site](maxCovered) // the only error is a size below one
 	for _, s := range sites {
 		prepared, err := prepare(s, rule)
+		if err == nil && strings.Contains(s.Origin, "*") {
+			if err = manyOrigins(s, rule); err == nil {
+				gate.patterns = append(gate.patterns, s)
+				continue
+			}
+		}
 		if err != nil {
 			return nil, fmt.Errorf("guard: site %s: %w", s.Origin, err)
 		}
 		gate.sites[s.Origin] = prepared
 	}
 	return gate, nil
+}
+
+// manyOrigins refuses a site of many origins that could not work.
+func manyOrigins(s Site, rule Rule) error {
+	switch {
+	case s.Resource == "" && rule.Resource == "":
+		return errors.New("an address with a wildcard, or none, needs `resource`: its origin is no name for one API")
+	case s.Origin == AnyOrigin && !rule.API && rule.Mode != Public:
+		return errors.New("without a host name nobody can be sent back here after signing in: give the site an address, or let it take tokens only (`api`)")
+	}
+	return nil
+}
+
+// plainOrigin is what may become a site of its own: nothing in it could break
+// out of a header.
+var plainOrigin = regexp.MustCompile(`^https?://[a-z0-9.-]+(?::[0-9]{1,5})?$`)
+
+// site returns the site of an origin, or nil: it has its own, or a pattern
+// covers it.
+func (g *Gate) site(origin string) *site {
+	if s := g.sites[origin]; s != nil {
+		return s
+	}
+	if len(g.patterns) == 0 {
+		return nil
+	}
+	if s, ok := g.covered.Get(origin); ok {
+		return s
+	}
+	i := slices.IndexFunc(g.patterns, func(s Site) bool { return pool.CoversOrigin(s.Origin, origin) })
+	if i < 0 {
+		i = slices.IndexFunc(g.patterns, func(s Site) bool { return s.Origin == AnyOrigin })
+	}
+	if i < 0 || len(origin) > 300 || !plainOrigin.MatchString(origin) {
+		return nil
+	}
+	own := g.patterns[i]
+	own.Origin, own.Client = origin, pool.SiteClient(origin)
+	s, err := prepare(own, g.rule)
+	if err != nil {
+		return nil // prepared once before, as a pattern
+	}
+	g.covered.Add(origin, s)
+	return s
 }
 
 // prepare computes what every request at a site needs.
