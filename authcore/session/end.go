@@ -46,7 +46,7 @@ func (s *Service) Touch(ctx context.Context, p *pool.Pool, live *LiveSite) error
 			return nil
 		}
 		parent.Value.Used = now
-		return repo.Put(tx, parentKey, parent.Value, ends)
+		return put(tx, p.ID, live.Session.Parent, parent.Value, ends)
 	})
 	if err != nil {
 		return fmt.Errorf("session: touch: %w", err)
@@ -64,6 +64,11 @@ func (s *Service) End(ctx context.Context, p *pool.Pool, id string) error {
 	if !ok {
 		return nil
 	}
+	return s.end(ctx, p, part, name)
+}
+
+// end is End of a session by its name.
+func (s *Service) end(ctx context.Context, p *pool.Pool, part store.Partition, name string) error {
 	key := repo.SessionKey(p.ID, part, name)
 	var ended []string
 	for range endTries {
@@ -96,8 +101,9 @@ func (s *Service) remove(ctx context.Context, p *pool.Pool, part store.Partition
 		if err != nil {
 			return err
 		}
-		if gone = len(without(now.Value.Families, ended)) == 0; gone {
+		if gone = len(without(now.Value.Families, ended)) == 0; gone && now.Found {
 			repo.Delete(tx, key)
+			repo.Delete(tx, repo.SessionRefKey(p.ID, now.Value.Sub, key.Name()))
 		}
 		return nil
 	})

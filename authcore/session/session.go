@@ -7,7 +7,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
@@ -24,6 +26,8 @@ const (
 	// maxAhead is how far in the future a session may have been made: more
 	// means that the clock was set back, which must not lengthen its life.
 	maxAhead = 5 * time.Minute
+	// maxAgent bounds what is kept of a User-Agent, in bytes.
+	maxAgent = 256
 )
 
 // Families ends what a session has given out; token.Service does.
@@ -94,17 +98,38 @@ func (s *Service) Start(ctx context.Context, p *pool.Pool, proof Proof) (id stri
 		}
 		sess := pool.Session{
 			Sub: proof.Sub, Epoch: proof.Epoch, AuthTime: proof.At, ACR: proof.ACR, AMR: proof.AMR,
-			Created: now, Used: now,
+			Created: now, Used: now, Address: proof.Address, Agent: cut(proof.Agent, maxAgent),
 		}
 		if sess.AuthTime.IsZero() {
 			sess.AuthTime = now
 		}
-		return repo.Put(tx, repo.SessionKey(p.ID, part, name), sess, p.Session.End(now, now))
+		return put(tx, p.ID, name, sess, p.Session.End(now, now))
 	})
 	if err != nil {
 		return "", fmt.Errorf("session: start: %w", err)
 	}
 	return id, nil
+}
+
+// put stores an SSO session, and with it what lists it under its user.
+func put(tx *repo.Tx, id pool.ID, name string, sess pool.Session, ends time.Time) error {
+	key := repo.SessionKey(id, repo.UserPartition(id, sess.Sub), name)
+	if err := repo.Put(tx, key, sess, ends); err != nil {
+		return err
+	}
+	return repo.Put(tx, repo.SessionRefKey(id, sess.Sub, name), struct{}{}, ends)
+}
+
+// cut returns what is valid UTF-8 of s, at most n bytes of it.
+func cut(s string, n int) string {
+	s = strings.ToValidUTF8(s, "")
+	if len(s) <= n {
+		return s
+	}
+	for !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // useAttempt lets an attempt succeed once.

@@ -1,0 +1,190 @@
+package session_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/fault"
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+	"github.com/gatehouse-auth/gatehouse/authcore/repo"
+	"github.com/gatehouse-auth/gatehouse/authcore/secret"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
+)
+
+// another signs somebody else in.
+func (w *world) another(name string) (*pool.User, string) {
+	w.t.Helper()
+	u := &pool.User{Sub: pool.UserID(secret.UUID()), Username: name, Status: pool.Confirmed, Created: w.clock.now(), Updated: w.clock.now()}
+	must(w.t, w.repo.CreateUser(w.t.Context(), w.pool.ID, u))
+	id, err := w.svc.Start(w.t.Context(), w.pool, session.Proof{Sub: u.Sub, ACR: pool.AAL1})
+	must(w.t, err)
+	return u, id
+}
+
+func (w *world) accounts(cookie string) []*session.Live {
+	w.t.Helper()
+	all, err := w.svc.Accounts(w.t.Context(), w.pool, cookie)
+	must(w.t, err)
+	return all
+}
+
+func ids(all []*session.Live) []string {
+	var list []string
+	for _, live := range all {
+		list = append(list, live.ID)
+	}
+	return list
+}
+
+func TestAccountsOfABrowser(t *testing.T) {
+	w := newWorld(t)
+	alice := w.start()
+	_, bob := w.another("bob")
+	_, carol := w.another("carol")
+	cookie := session.JoinAccounts(w.accounts(alice + "." + bob + "." + carol))
+	if got := ids(w.accounts(cookie)); !slices.Equal(got, []string{alice, bob, carol}) {
+		t.Errorf("order %v", got)
+	}
+	must(t, w.svc.End(t.Context(), w.pool, bob))
+	if got := ids(w.accounts(cookie)); !slices.Equal(got, []string{alice, carol}) {
+		t.Errorf("with one ended %v", got)
+	}
+	for _, bad := range []string{"", ".", "....", "x", "x." + repo.NewHandle(3), bob, strings.Repeat(".", 1<<16)} {
+		if got := w.accounts(bad); len(got) != 0 {
+			t.Errorf("%.40q names %v", bad, ids(got))
+		}
+	}
+	if got := ids(w.accounts("." + carol + ".." + carol + "." + alice)); !slices.Equal(got, []string{carol, alice}) {
+		t.Errorf("twice %v", got)
+	}
+}
+
+func TestABrowserHasFiveAccounts(t *testing.T) {
+	w := newWorld(t)
+	var all []string
+	for range 7 {
+		all = append(all, w.start())
+	}
+	if got := ids(w.accounts(strings.Join(all, "."))); !slices.Equal(got, all[:5]) {
+		t.Errorf("%d accounts", len(got))
+	}
+	var lives []*session.Live
+	for _, id := range all {
+		live, err := w.find(id)
+		must(t, err)
+		lives = append(lives, live)
+	}
+	lives = append([]*session.Live{lives[0], {Name: "of a list"}}, lives...)
+	if got := session.JoinAccounts(lives); got != strings.Join(all[:5], ".") {
+		t.Errorf("joined %d", strings.Count(got, ".")+1)
+	}
+	before := w.store.reads.Load()
+	w.accounts(strings.Repeat(repo.NewHandle(1)+".", 1000))
+	if n := w.store.reads.Load() - before; n > 10 {
+		t.Errorf("a long cookie costs %d reads", n)
+	}
+}
+
+func TestAPersonsSessions(t *testing.T) {
+	w := newWorld(t)
+	list := func(sub pool.UserID) []*session.Live {
+		t.Helper()
+		all, err := w.svc.List(t.Context(), w.pool, sub)
+		must(t, err)
+		return all
+	}
+	names := func(sub pool.UserID) (n []string) {
+		for _, live := range list(sub) {
+			n = append(n, live.Name)
+		}
+		return n
+	}
+	agent := strings.Repeat("Ä", 200) + "\xff"
+	first, err := w.svc.Start(t.Context(), w.pool, session.Proof{Sub: w.user.Sub, Address: "192.0.2.7", Agent: "Mozilla/5.0 \xff" + agent})
+	must(t, err)
+	w.clock.move(time.Minute)
+	second := w.start()
+	bob, _ := w.another("bob")
+	_, firstName, _ := repo.ParseHandle(first)
+	_, secondName, _ := repo.ParseHandle(second)
+
+	if got := names(w.user.Sub); !slices.Equal(got, []string{secondName, firstName}) {
+		t.Errorf("latest first: %v", got)
+	}
+	old := list(w.user.Sub)[1]
+	if s := old.Session; s.Address != "192.0.2.7" || len(s.Agent) > 256 || len(s.Agent) < 250 || !utf8.ValidString(s.Agent) || !strings.HasPrefix(s.Agent, "Mozilla/5.0 Ä") {
+		t.Errorf("%q, %d bytes of %q", s.Address, len(s.Agent), s.Agent)
+	}
+	if old.ID != "" || old.User.Sub != w.user.Sub || !old.Expires.Equal(w.clock.now().Add(idle-time.Minute)) {
+		t.Errorf("%+v", old)
+	}
+	// Use keeps it on the list for as long as it lives.
+	child := w.visit(first)
+	w.clock.move(idle - 2*time.Minute)
+	live, err := w.findSite(child)
+	must(t, err)
+	must(t, w.svc.Touch(t.Context(), w.pool, live))
+	w.clock.move(idle - time.Minute)
+	if got := names(w.user.Sub); !slices.Equal(got, []string{firstName}) {
+		t.Errorf("in use: %v, not %s", got, firstName)
+	}
+	must(t, w.svc.End(t.Context(), w.pool, first))
+	if got := names(w.user.Sub); got != nil {
+		t.Errorf("ended: %v", got)
+	}
+	if refs, err := w.repo.SessionNames(t.Context(), w.pool.ID, w.user.Sub); err != nil || len(refs) != 0 {
+		t.Errorf("left behind: %v, %v", refs, err)
+	}
+	if got := list(pool.UserID(secret.UUID())); got != nil {
+		t.Errorf("nobody's: %v", got)
+	}
+	_, err = w.svc.Start(t.Context(), w.pool, session.Proof{Sub: bob.Sub})
+	must(t, err)
+	_, err = w.repo.UpdateUser(t.Context(), w.pool.ID, bob.Sub, func(u *pool.User) error { u.Epoch++; return nil })
+	must(t, err)
+	if got := list(bob.Sub); got != nil {
+		t.Errorf("after the sign-out everywhere: %v", got)
+	}
+}
+
+func TestEndNamed(t *testing.T) {
+	w := newWorld(t)
+	sso := w.start()
+	child := w.visit(sso)
+	live, err := w.find(sso)
+	must(t, err)
+	bob, _ := w.another("bob")
+	gone(t, w.svc.EndNamed(t.Context(), w.pool, bob.Sub, live.Name))
+	gone(t, w.svc.EndNamed(t.Context(), w.pool, w.user.Sub, sso)) // the handle is no name
+	gone(t, w.svc.EndNamed(t.Context(), w.pool, w.user.Sub, ""))
+	if _, err := w.find(sso); err != nil {
+		t.Fatal(err)
+	}
+	must(t, w.svc.EndNamed(t.Context(), w.pool, w.user.Sub, live.Name))
+	_, err = w.find(sso)
+	gone(t, err)
+	_, err = w.findSite(child)
+	gone(t, err)
+	if err := w.svc.EndNamed(t.Context(), w.pool, w.user.Sub, live.Name); !errors.Is(err, fault.NotFound) {
+		t.Errorf("again: %v", err)
+	}
+}
+
+func TestOthersSessionsInOnePartitionAreNotEnded(t *testing.T) {
+	w := newWorld(t)
+	sso := w.start()
+	live, err := w.find(sso)
+	must(t, err)
+	neighbour := pool.UserID(secret.UUID())
+	for repo.UserPartition(w.pool.ID, neighbour) != repo.UserPartition(w.pool.ID, w.user.Sub) {
+		neighbour = pool.UserID(secret.UUID())
+	}
+	gone(t, w.svc.EndNamed(t.Context(), w.pool, neighbour, live.Name))
+	if _, err := w.find(sso); err != nil {
+		t.Error(err)
+	}
+}
