@@ -36,10 +36,13 @@ func (e *endpoints) userInfo(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	mux.WriteJSON(w, http.StatusOK, struct {
-		Sub pool.UserID `json:"sub"`
-		token.UserClaims
-	}{user.Sub, token.ClaimsOf(user, scopes)})
+	asked, err := e.config.Tokens.InfoClaims(r.Context(), e.site.Pool, access)
+	if err != nil {
+		return err
+	}
+	claims := token.ClaimsOf(user, scopes, asked...)
+	claims["sub"] = user.Sub
+	mux.WriteJSON(w, http.StatusOK, claims)
 	return nil
 }
 

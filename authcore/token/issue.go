@@ -19,6 +19,8 @@ const (
 	typAccess    = "at+jwt"
 	typID        = "JWT"
 	typAssertion = "gatehouse+jwt"
+
+	verifiedID = "jwt" // typID as jose.Verified has it
 )
 
 // The token_use claims (Cognito's).

@@ -133,6 +133,7 @@ func newFamily(p *pool.Pool, c *pool.Client, f *found, now time.Time) *pool.Fami
 		Client: c.ID, Sub: f.code.Sub, Session: f.code.Session,
 		Rotated: now, StoreEp: f.epoch, Scopes: f.code.Scopes, Resources: f.code.Resources,
 		Epoch: f.code.Epoch, AuthTime: f.code.AuthTime, ACR: f.code.ACR, AMR: f.code.AMR,
+		IDClaims: f.code.IDClaims, InfoClaims: f.code.InfoClaims,
 		Refresh: refresh, Expires: now.Add(life),
 	}
 }

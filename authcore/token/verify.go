@@ -99,7 +99,7 @@ func (s *Service) Standing(ctx context.Context, p *pool.Pool, a *Access) error {
 	case a.NotBefore > now+slack || a.IssuedAt > now+slack:
 		return badToken("the token is not valid yet")
 	}
-	if c := p.Clients[a.Client]; c == nil || c.Disabled {
+	if c := p.Client(a.Client); c == nil || c.Disabled {
 		return badToken("the client is unknown or disabled")
 	}
 	set, err := s.keys.Set(ctx, p.ID, pool.TokenKeys)

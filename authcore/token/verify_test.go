@@ -76,7 +76,7 @@ func TestIDTokenClaims(t *testing.T) {
 	if header["typ"] != "JWT" || header["alg"] != "RS256" {
 		t.Errorf("header %v", header)
 	}
-	want := []string{"acr", "amr", "at_hash", "aud", "auth_time", "cognito:groups", "cognito:username", "exp", "iat", "iss", "nonce", "origin_jti", "sub", "token_use"}
+	want := []string{"acr", "amr", "at_hash", "aud", "auth_time", "cognito:groups", "cognito:username", "exp", "iat", "iss", "nonce", "origin_jti", "sid", "sub", "token_use"}
 	if got := names(payload); !slices.Equal(got, want) {
 		t.Errorf("claims %v", got)
 	}
