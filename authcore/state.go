@@ -78,7 +78,7 @@ func (s *State) build(c StateConfig) {
 	s.sessions = session.New(session.Config{Repo: s.repo, Families: s.tokens, Now: s.now, Logger: s.log})
 	passwords := password.New(password.Config{Hasher: secret.NewHasher(secret.HasherConfig{}), Now: s.now})
 	s.accounts = account.New(account.Config{Repo: s.repo, Passwords: passwords, Now: s.now, Logger: s.log})
-	s.flow = flow.New(flow.Config{Repo: s.repo, Passwords: passwords, Now: s.now, Logger: s.log})
+	s.flow = flow.New(flow.Config{Repo: s.repo, Passwords: passwords, Accounts: s.accounts, Now: s.now, Logger: s.log})
 	s.guard = guard.New(guard.Config{
 		Tokens: s.tokens, Sessions: s.sessions, Secret: s.repo.Secret, LogoutTicket: s.flow.SealLogoutTicket, Now: s.now, Logger: s.log,
 	})

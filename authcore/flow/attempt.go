@@ -43,8 +43,9 @@ func (errExpired) Error() string { return "flow: the attempt has expired" }
 
 // attempt is a sign-in under way.
 type attempt struct {
-	ID    string `json:"i"`
-	Start int64  `json:"s"` // Unix milliseconds
+	ID     string `json:"i"`
+	Start  int64  `json:"s"`           // Unix milliseconds
+	Stored string `json:"h,omitempty"` // handle of what it has proven
 }
 
 // place is the associated data of what is sealed for a binding.

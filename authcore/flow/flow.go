@@ -36,10 +36,16 @@ type Passwords interface {
 	Check(ctx context.Context, entry *pool.PasswordEntry, password string) (ok bool, better *pool.PasswordEntry, err error)
 }
 
+// Accounts changes a password that an operator wanted changed; account does.
+type Accounts interface {
+	ChangePassword(ctx context.Context, by pool.Caller, p *pool.Pool, sub pool.UserID, password string) (*pool.User, error)
+}
+
 // Config says what a Machine stands on.
 type Config struct {
 	Repo      *repo.Repo
 	Passwords Passwords
+	Accounts  Accounts
 	Now       func() time.Time // nil: time.Now
 	Logger    *slog.Logger     // nil: discards
 }
@@ -48,6 +54,7 @@ type Config struct {
 type Machine struct {
 	repo      *repo.Repo
 	passwords Passwords
+	accounts  Accounts
 	now       func() time.Time
 	log       *slog.Logger
 }
@@ -60,7 +67,7 @@ func New(c Config) *Machine {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Machine{repo: c.Repo, passwords: c.Passwords, now: c.Now, log: c.Logger}
+	return &Machine{repo: c.Repo, passwords: c.Passwords, accounts: c.Accounts, now: c.Now, log: c.Logger}
 }
 
 // Start begins an attempt (life 10 minutes). identifier prefills the form; it may be empty.
@@ -123,31 +130,69 @@ func (m *Machine) Answer(ctx context.Context, p *pool.Pool, b Binding, sealed st
 	if err != nil {
 		return nil, err
 	}
+	if at.Stored != "" {
+		return m.changePassword(ctx, p, b, at, sealed, a[FieldPassword], v)
+	}
 	who, err := m.resolve(ctx, p, a[FieldIdentifier])
 	if err != nil {
 		return nil, err
 	}
-	guess, err := m.countGuess(ctx, p, who.sub, v.Address)
+	right, err := m.try(ctx, p, who, a[FieldPassword], v)
 	if err != nil {
 		return nil, err
+	}
+	if !right {
+		return m.again(ctx, p, b, a[FieldIdentifier])
+	}
+	done := &Done{
+		Attempt: at.ID, Sub: who.sub, Epoch: who.epoch, At: m.now().UTC(), ACR: pool.AAL1, AMR: []string{MethodPassword},
+	}
+	if who.user.Status == pool.MustChangePassword {
+		return m.askChange(ctx, p, b, at, who.user, done)
+	}
+	if done.Device, err = m.rememberDevice(ctx, p, v.Device, who.sub); err != nil {
+		return nil, err
+	}
+	return &Outcome{Done: done}, nil
+}
+
+// Confirm reports whether a password is that of a user who is signed in
+// already; a wrong one counts as a guess, and a locked account has none that
+// is right. fault.NotFound, fault.Busy.
+func (m *Machine) Confirm(ctx context.Context, p *pool.Pool, sub pool.UserID, password string, v Visit) (bool, error) {
+	u, err := m.repo.User(ctx, p.ID, sub)
+	if err != nil {
+		return false, fmt.Errorf("flow: read user: %w", err)
+	}
+	return m.try(ctx, p, subjectOf(u), password, v)
+}
+
+// try checks a password as one guess: counted before it is checked, and given
+// back if it was right.
+func (m *Machine) try(ctx context.Context, p *pool.Pool, who subject, password string, v Visit) (right bool, err error) {
+	device, err := m.knownDevice(ctx, p, v.Device, who)
+	if err != nil {
+		return false, err
+	}
+	guess, err := m.countGuess(ctx, p, who.sub, v.Address, device)
+	if err != nil {
+		return false, err
 	}
 	entry := who.entry
 	if guess.locked || !who.admitted {
 		entry = nil // whether the password is right must not show, not even in how long it takes
 	}
-	right, better, err := m.passwords.Check(ctx, entry, a[FieldPassword])
+	right, better, err := m.passwords.Check(ctx, entry, password)
 	if err != nil {
 		guess.giveBack(ctx)
-		return nil, checkError(err)
+		return false, checkError(err)
 	}
 	if !right {
-		return m.again(ctx, p, b, a[FieldIdentifier])
+		return false, nil
 	}
 	guess.forgive(ctx)
 	m.rehash(ctx, p, who, better)
-	return &Outcome{Done: &Done{
-		Attempt: at.ID, Sub: who.sub, Epoch: who.epoch, At: m.now().UTC(), ACR: pool.AAL1, AMR: []string{MethodPassword},
-	}}, nil
+	return true, nil
 }
 
 // checkError gives the refusal of a full hasher its code.
@@ -174,6 +219,11 @@ type subject struct {
 	epoch    uint32
 	entry    *pool.PasswordEntry
 	admitted bool
+	user     *pool.User // nil of a stand-in
+}
+
+func subjectOf(u *pool.User) subject {
+	return subject{sub: u.Sub, epoch: u.Epoch, entry: u.Password, admitted: u.MayTry(), user: u}
 }
 
 // resolve finds out whom an identifier names. What is no identifier is one
@@ -186,7 +236,7 @@ func (m *Machine) resolve(ctx context.Context, p *pool.Pool, typed string) (subj
 	u, err := m.repo.UserByIdentifier(ctx, p.ID, id)
 	switch {
 	case err == nil:
-		return subject{sub: u.Sub, epoch: u.Epoch, entry: u.Password, admitted: u.Stands(u.Epoch)}, nil
+		return subjectOf(u), nil
 	case !errors.Is(err, fault.NotFound):
 		return subject{}, fmt.Errorf("flow: look up user: %w", err)
 	}

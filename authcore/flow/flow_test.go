@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/account"
 	factor "github.com/gatehouse-auth/gatehouse/authcore/factor/password"
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/flow"
@@ -83,6 +84,7 @@ type world struct {
 	repo      *repo.Repo
 	pool      *pool.Pool
 	passwords *passwords
+	accounts  *account.Service
 	flow      *flow.Machine
 }
 
@@ -98,14 +100,15 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, clock: c, store: st, repo: repo.New(repo.Config{Directory: st, Keys: keys, Now: c.now})}
 	w.pool = w.newPool("default")
 	w.passwords = newPasswords(secret.HasherConfig{Memory: 8, Time: 1, Slots: 2, Queue: 1000})
-	w.flow = flow.New(flow.Config{Repo: w.repo, Passwords: w.passwords, Now: c.now})
+	w.accounts = account.New(account.Config{Repo: w.repo, Passwords: w.passwords, Now: c.now})
+	w.flow = flow.New(flow.Config{Repo: w.repo, Passwords: w.passwords, Accounts: w.accounts, Now: c.now})
 	return w
 }
 
 func (w *world) newPool(name string) *pool.Pool {
 	id, err := w.repo.EnsurePool(context.Background(), name, "https://"+name+".example.com")
 	must(w.t, err)
-	return &pool.Pool{ID: id.ID, Name: name, Issuer: id.Issuer}
+	return &pool.Pool{ID: id.ID, Name: name, Issuer: id.Issuer, Password: pool.PasswordPolicy{MinLength: 8, Breached: true}}
 }
 
 // user makes a user with the password, changed by change.

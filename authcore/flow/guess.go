@@ -13,6 +13,8 @@ import (
 // Two counters stand in the way of guessing, both in the partition of the user
 // or stand-in: one per client address, which slows that address down alone,
 // and one per account, which caps what all addresses together may try in a day.
+// A device on which the person has signed in before has a counter of its own
+// instead of both: what strangers try does not lock the owner out.
 const (
 	guessKind = "password"
 
@@ -28,8 +30,9 @@ type guess struct {
 	m      *Machine
 	id     pool.ID
 	sub    pool.UserID
-	scope  string
-	locked bool // nothing was counted, and the answer must not count either
+	scope  string // names the first counter
+	known  bool   // a known device: the account's counter has no say
+	locked bool   // nothing was counted, and the answer must not count either
 
 	last time.Time // the address's guess before this one
 	at   time.Time
@@ -38,17 +41,22 @@ type guess struct {
 // countGuess counts a guess before it is checked, in one commit, so that
 // however many are made at once no more are checked than the locks allow. A
 // locked guess writes what is there already: it costs the same and shows nothing.
-func (m *Machine) countGuess(ctx context.Context, p *pool.Pool, sub pool.UserID, address string) (*guess, error) {
+func (m *Machine) countGuess(ctx context.Context, p *pool.Pool, sub pool.UserID, address, device string) (*guess, error) {
 	g := &guess{m: m, id: p.ID, sub: sub, scope: addressScope(address)}
+	if device != "" {
+		g.scope, g.known = "device:"+device, true
+	}
 	err := g.update(ctx, func(tx *repo.Tx, byAddress, byAccount repo.Entry[pool.Guesses]) error {
 		now := tx.Now()
 		g.at, g.last = now, byAddress.Value.Last
-		g.locked = lockedAt(byAddress, now) || byAccount.Found && byAccount.Value.Count >= accountMost
+		g.locked = lockedAt(byAddress, now) || !g.known && byAccount.Found && byAccount.Value.Count >= accountMost
 		if g.locked {
 			return g.write(tx, byAddress, byAccount, now)
 		}
 		byAddress.Value = counted(byAddress.Value, now)
-		byAccount.Value = counted(byAccount.Value, now)
+		if !g.known {
+			byAccount.Value = counted(byAccount.Value, now)
+		}
 		return g.write(tx, byAddress, byAccount, now)
 	})
 	if err != nil {
@@ -101,7 +109,7 @@ func (g *guess) undo(ctx context.Context, all bool) {
 		if byAddress.Value.Last.Equal(g.at) {
 			byAddress.Value.Last = g.last
 		}
-		if byAccount.Value.Count > 0 {
+		if byAccount.Value.Count > 0 && !g.known {
 			byAccount.Value.Count--
 		}
 		return g.write(tx, byAddress, byAccount, tx.Now())
