@@ -20,9 +20,12 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/secret"
 )
 
-// Passwords makes password entries; factor/password does. problem is empty if the password will do.
+// Passwords makes and checks password entries; factor/password does.
 type Passwords interface {
+	// New judges and hashes a new password; problem is empty if it will do.
 	New(ctx context.Context, p *pool.Pool, identifiers []string, password string) (entry *pool.PasswordEntry, problem string, err error)
+	// Check reports whether a password is that of an entry.
+	Check(ctx context.Context, entry *pool.PasswordEntry, password string) (ok bool, better *pool.PasswordEntry, err error)
 }
 
 // Config says what a Service stands on.

@@ -71,7 +71,7 @@ func (u *User) Validate() error {
 			return fault.New(fault.Invalid, "a group's name is not allowed or is there twice")
 		}
 	}
-	return nil
+	return validateClaims(u.Claims)
 }
 
 // validUsername demands a normalised user name; one that looks like a UUID is
@@ -98,14 +98,4 @@ func ValidGroupName(s string) bool {
 	return s != "" && validText(s, maxGroup) && strings.IndexFunc(s, func(r rune) bool {
 		return unicode.IsSpace(r) || !unicode.IsGraphic(r) || r == ',' || r == '|'
 	}) < 0
-}
-
-// ProfileClaims are the names of the standard claims (OIDC Core 5.1) that
-// User.Claims may hold, in the order in which people are asked for them.
-// address is kept as one text, its formatted form.
-func ProfileClaims() []string {
-	return []string{
-		"given_name", "family_name", "middle_name", "nickname", "profile", "picture", "website",
-		"gender", "birthdate", "zoneinfo", "locale", "address",
-	}
 }

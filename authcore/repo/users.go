@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -260,7 +261,7 @@ func difference[T comparable](a, b []T) (onlyA, onlyB []T) {
 
 // clone copies a user so deeply that a closure cannot reach the original.
 func clone(u pool.User) pool.User {
-	u.Groups = slices.Clone(u.Groups)
+	u.Groups, u.Claims = slices.Clone(u.Groups), maps.Clone(u.Claims)
 	if u.Password != nil {
 		p := *u.Password
 		u.Password = &p
