@@ -25,6 +25,8 @@ const (
 	verbChangePassword verb = "user.change_password"
 	verbEndSessions    verb = "user.end_sessions"
 	verbRequireChange  verb = "user.require_password_change"
+	verbConsent        verb = "consent.give"
+	verbWithdraw       verb = "consent.withdraw"
 	verbFirstLink      verb = "link.make_first"
 	verbSpendFirst     verb = "link.spend_first"
 	verbSpendInvite    verb = "link.spend_invite"
@@ -41,7 +43,7 @@ type target struct {
 func visitorVerbs() []verb { return []verb{verbSpendFirst, verbSpendInvite} }
 
 // selfVerbs are what people may do to themselves.
-func selfVerbs() []verb { return []verb{verbSetProfile, verbChangePassword, verbEndSessions} }
+func selfVerbs() []verb { return []verb{verbSetProfile, verbChangePassword, verbEndSessions, verbConsent, verbWithdraw} }
 
 // authorizeAndRecord decides whether the caller may, and writes the audit
 // record of what is about to be done, or was refused: fault.Forbidden. There
