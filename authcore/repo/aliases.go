@@ -23,6 +23,11 @@ import (
 // may be taken over only after its lease and after its owner's commit was made
 // impossible (fence): a tombstone for a user that is not there, a higher
 // version for one that is.
+//
+// A user name is never given to anybody else: its alias stays, confirmed, when
+// its user is deleted, and since only a committed user's alias is confirmed and
+// user names cannot change, a confirmed user name without its user is one that
+// was deleted.
 
 // leaseLife is how long a creation or change may take from reserve to commit.
 const leaseLife = 10 * time.Second
@@ -124,12 +129,39 @@ func (r *Repo) displace(ctx context.Context, ks *keyset, have Entry[alias], i po
 			return errUserChanged
 		}
 		return errTaken
+	case spent(a, i):
+		return errTaken
 	case !a.Pending:
 		return nil // its user has given it up
 	case !r.now().After(a.Lease):
 		return errBusy
 	}
 	return r.fence(ctx, ks, a, owner, gone)
+}
+
+// spent reports whether an alias whose user is not there, or does not list it,
+// is a user name that was somebody's once.
+func spent(a alias, i pool.Identifier) bool { return i.Kind == pool.ByUsername && !a.Pending }
+
+// keepNames settles the user names of a user who is about to be deleted, so
+// that they stay taken.
+func (r *Repo) keepNames(ctx context.Context, ks *keyset, u *pool.User) error {
+	for _, i := range u.Identifiers() {
+		if i.Kind != pool.ByUsername {
+			continue
+		}
+		have, err := Get(ctx, r, aliasKey(ks, i))
+		if err != nil {
+			return err
+		}
+		if have.Found && (have.Value.Sub != u.Sub || !have.Value.Pending) {
+			continue
+		}
+		if _, err := r.putAlias(ctx, ks, have, alias{Sub: u.Sub}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fence makes the commit that an overdue reservation waits for impossible.
@@ -203,7 +235,7 @@ func (r *Repo) free(ctx context.Context, ks *keyset, sub pool.UserID, idents []p
 
 func (r *Repo) freeOne(ctx context.Context, ks *keyset, sub pool.UserID, i pool.Identifier) error {
 	have, err := Get(ctx, r, aliasKey(ks, i))
-	if err != nil || !have.Found || have.Value.Sub != sub {
+	if err != nil || !have.Found || have.Value.Sub != sub || spent(have.Value, i) {
 		return err
 	}
 	// The alias is read first: whoever lists it again replaces it before, and
@@ -249,7 +281,7 @@ func (r *Repo) UserByIdentifier(ctx context.Context, id pool.ID, i pool.Identifi
 				r.confirm(ctx, ks, reservation{have, i})
 			}
 			return &owner.Value, nil
-		case !have.Found || have.Version == last:
+		case !have.Found || have.Version == last || spent(have.Value, i):
 			return nil, errNoUser
 		}
 		// It may have changed hands between the two reads: look again.

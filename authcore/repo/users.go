@@ -269,8 +269,9 @@ func clone(u pool.User) pool.User {
 	return u
 }
 
-// DeleteUser replaces the user with a tombstone, writes the revocation entry, and frees the aliases.
-// fault.NotFound if there is none.
+// DeleteUser replaces the user with a tombstone, writes the revocation entry,
+// forgets the consents, and frees e-mail address and phone number; a user name
+// stays taken. fault.NotFound if there is none.
 func (r *Repo) DeleteUser(ctx context.Context, id pool.ID, sub pool.UserID) error {
 	ks, err := r.keyset(ctx, id)
 	if err != nil {
@@ -300,8 +301,14 @@ func (r *Repo) deleteOnce(ctx context.Context, ks *keyset, sub pool.UserID) erro
 	if err != nil {
 		return err
 	}
+	if err := r.keepNames(ctx, ks, &have.Value); err != nil {
+		return err
+	}
 	now := r.now()
 	b := ks.batch(have.key.Partition)
+	if err := r.removeConsents(ctx, b, sub); err != nil {
+		return err
+	}
 	check(b, have)
 	check(b, revoked)
 	remove(b, have)
@@ -316,5 +323,28 @@ func (r *Repo) deleteOnce(ctx context.Context, ks *keyset, sub pool.UserID) erro
 		return err
 	}
 	r.free(ctx, ks, sub, have.Value.Identifiers())
+	return nil
+}
+
+// consentBatch bounds the consents that one commit deletes.
+const consentBatch = 200
+
+// removeConsents deletes a user's consents in b; if they are too many for one
+// commit, the first of them at once.
+func (r *Repo) removeConsents(ctx context.Context, b *batch, sub pool.UserID) error {
+	id := b.ks.id
+	for e, err := range scan[pool.Consent](ctx, r, b.ks, tableConsents, b.t.Partition, tagOf(id)+rawSub(sub)) {
+		if err != nil {
+			return err
+		}
+		remove(b, e)
+		if len(b.t.Writes) < consentBatch {
+			continue
+		}
+		if _, err := r.commit(ctx, b.t); err != nil {
+			return err
+		}
+		b.t.Writes = nil
+	}
 	return nil
 }
