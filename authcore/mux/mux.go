@@ -63,6 +63,7 @@ type route struct {
 	face    face
 	pattern string
 	maxAge  time.Duration
+	allow   func(origin string) bool // nil: no script of another origin
 	handle  Handler
 }
 
@@ -202,7 +203,7 @@ func other(methods map[string]*route) *route {
 	if f == pageFace {
 		f = entryFace // a refused method needs no proof to be refused
 	}
-	return &route{face: f, pattern: first.pattern, handle: func(w http.ResponseWriter, r *http.Request) error {
+	return &route{face: f, pattern: first.pattern, allow: first.allow, handle: func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", allow)
 		if r.Method != http.MethodOptions {
 			return errMethod
@@ -211,6 +212,9 @@ func other(methods map[string]*route) *route {
 			w.Header().Set("Access-Control-Allow-Methods", allow)
 			w.Header().Set("Access-Control-Allow-Headers", "*")
 			w.Header().Set("Access-Control-Max-Age", "600")
+		}
+		if first.allow != nil {
+			preflight(w, r, first, allow)
 		}
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)
@@ -221,6 +225,9 @@ func other(methods map[string]*route) *route {
 // answer runs a route behind the checks of its face.
 func (m *Mux) answer(w http.ResponseWriter, r *http.Request, rt *route) error {
 	secure(w.Header())
+	if rt.allow != nil {
+		w.Header().Add("Vary", "Origin")
+	}
 	switch rt.face {
 	case pageFace:
 		if unsafe(r.Method) && !SameOrigin(r) {
