@@ -31,14 +31,17 @@ func newDecoy() *pool.Client {
 	}}
 }
 
-// authenticate returns the client of a token request (RFC 6749 2.3): exactly
-// one method, and one that the client is registered for.
-func (e *endpoints) authenticate(r *http.Request, form url.Values) (*pool.Client, error) {
+// authenticate returns the client of a request (RFC 6749 2.3): exactly one
+// method, and one that the client is registered for. Scripts of the client
+// that is named may read the answer, whatever it is.
+func (e *endpoints) authenticate(w http.ResponseWriter, r *http.Request, form url.Values) (*pool.Client, error) {
 	cred, err := credentialsOf(r, form)
 	if err != nil {
 		return nil, err
 	}
-	client, known := e.site.Pool.Clients[pool.ClientID(cred.id)]
+	client := e.site.Pool.Client(pool.ClientID(cred.id))
+	known := client != nil
+	shareWith(w, r, client)
 	if !known {
 		client = e.decoy
 	}

@@ -38,7 +38,7 @@ func (e *endpoints) token(w http.ResponseWriter, r *http.Request) error {
 		return fault.New(fault.UnsupportedGrantType, "")
 	}
 	event.Grant = form.Get("grant_type")
-	client, err := e.authenticate(r, form)
+	client, err := e.authenticate(w, r, form)
 	if err != nil {
 		return err
 	}

@@ -14,14 +14,12 @@ import (
 
 // userInfo answers claims about the user of an access token (OIDC Core 5.3).
 func (e *endpoints) userInfo(w http.ResponseWriter, r *http.Request) error {
-	raw, err := bearerToken(r)
+	access, err := e.accessOf(r)
 	if err != nil {
+		e.shareRefusal(w, r)
 		return err
 	}
-	access, err := e.config.Tokens.VerifyAccess(r.Context(), e.site.Pool, raw)
-	if err != nil {
-		return err
-	}
+	shareWith(w, r, e.site.Pool.Client(access.Client))
 	event := mux.EventOf(r.Context())
 	event.Client, event.User = string(access.Client), access.Sub
 	if !slices.Contains(access.Audience, e.site.Pool.Issuer) {
@@ -44,6 +42,15 @@ func (e *endpoints) userInfo(w http.ResponseWriter, r *http.Request) error {
 	claims["sub"] = user.Sub
 	mux.WriteJSON(w, http.StatusOK, claims)
 	return nil
+}
+
+// accessOf returns the access token that a request comes with.
+func (e *endpoints) accessOf(r *http.Request) (*token.Access, error) {
+	raw, err := bearerToken(r)
+	if err != nil {
+		return nil, err
+	}
+	return e.config.Tokens.VerifyAccess(r.Context(), e.site.Pool, raw)
 }
 
 // userOf returns the user of a token as of now; fault.InvalidToken if there

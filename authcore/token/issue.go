@@ -16,9 +16,10 @@ import (
 
 // The typ headers of what is signed here (RFC 9068 2.1, RFC 7519 5.1).
 const (
-	typAccess    = "at+jwt"
-	typID        = "JWT"
-	typAssertion = "gatehouse+jwt"
+	typAccess        = "at+jwt"
+	typID            = "JWT"
+	typAssertion     = "gatehouse+jwt"
+	typIntrospection = "token-introspection+jwt" // RFC 9701 5
 
 	verifiedID = "jwt" // typID as jose.Verified has it
 )

@@ -65,20 +65,10 @@ func (s *Service) Refresh(ctx context.Context, p *pool.Pool, o RefreshOrder) (*I
 // genuine and presented by the client that it was issued to. It changes
 // nothing: tokens of others cannot be burnt.
 func (s *Service) findFamily(ctx context.Context, p *pool.Pool, c *pool.Client, t presented) (*pool.Family, error) {
-	e, err := repo.Get(ctx, s.repo, repo.FamilyKey(p.ID, t.part, t.family))
-	if err != nil {
-		return nil, fmt.Errorf("token: read family: %w", err)
-	}
-	if !e.Found {
-		return nil, badGrant("the refresh token is not valid")
-	}
-	family := &e.Value
-	key, err := s.refreshKey(ctx, p.ID, family)
+	family, err := s.genuine(ctx, p, t)
 	switch {
 	case err != nil:
 		return nil, err
-	case !t.genuine(key) || !family.Refresh:
-		return nil, badGrant("the refresh token is not valid")
 	case family.Client != c.ID:
 		return nil, badGrant("the refresh token was issued to another client")
 	case !c.HasGrant(pool.GrantRefresh):
@@ -87,16 +77,33 @@ func (s *Service) findFamily(ctx context.Context, p *pool.Pool, c *pool.Client, 
 	return family, s.notRevoked(ctx, p, family)
 }
 
+// genuine returns the family that a token was made by; fault.InvalidGrant if
+// there is none.
+func (s *Service) genuine(ctx context.Context, p *pool.Pool, t presented) (*pool.Family, error) {
+	e, err := repo.Get(ctx, s.repo, repo.FamilyKey(p.ID, t.part, t.family))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("token: read family: %w", err)
+	case !e.Found:
+		return nil, badGrant("the refresh token is not valid")
+	}
+	key, err := s.refreshKey(ctx, p.ID, &e.Value)
+	switch {
+	case err != nil:
+		return nil, err
+	case !t.genuine(key) || !e.Value.Refresh:
+		return nil, badGrant("the refresh token is not valid")
+	}
+	return &e.Value, nil
+}
+
 // notRevoked asks the directory, before rotate looks at the family itself:
 // the family's mark of death may have been lost with the last second before a
 // crash, the revocation was not.
 func (s *Service) notRevoked(ctx context.Context, p *pool.Pool, family *pool.Family) error {
-	ended, err := repo.Get(ctx, s.repo, repo.FamilyRevocationKey(p.ID, family.Sub, family.OriginJTI))
-	switch {
-	case err != nil:
-		return fmt.Errorf("token: read revocation: %w", err)
-	case !ended.Found:
-		return nil
+	ended, err := s.revokedOnDisk(ctx, p, family.Sub, family.OriginJTI)
+	if err != nil || !ended {
+		return err
 	}
 	if err := s.markDead(ctx, p, family.Sub, []string{family.OriginJTI}); err != nil {
 		return err

@@ -88,8 +88,8 @@ func (a *Access) wellFormed(p *pool.Pool) error {
 }
 
 // Standing checks what can change after an access token was verified, without
-// I/O: times, its key still in the set, its client still enabled,
-// its family and its user's epoch not revoked. GroupsOf returns what is left of a.Groups.
+// I/O: times, its key still in the set, its client still enabled, its family
+// (a machine's: it alone) and its user's epoch not revoked. GroupsOf returns what is left of a.Groups.
 func (s *Service) Standing(ctx context.Context, p *pool.Pool, a *Access) error {
 	now := s.now().Unix()
 	const slack = int64(leeway / time.Second)
@@ -109,10 +109,19 @@ func (s *Service) Standing(ctx context.Context, p *pool.Pool, a *Access) error {
 	if !set.Has(a.KeyID) {
 		return badToken("the token's key is retired")
 	}
-	if !a.Machine() && !s.revoked.stands(p.ID, pool.UserID(a.Sub), a.Epoch, a.OriginJTI) {
+	if !s.revoked.stands(p.ID, pool.UserID(a.Sub), a.Epoch, a.revokedAs()) {
 		return badToken("the token was revoked")
 	}
 	return nil
+}
+
+// revokedAs is the name under which an access token is revoked: its family's,
+// or its own if it has none.
+func (a *Access) revokedAs() string {
+	if a.Machine() {
+		return a.ID
+	}
+	return a.OriginJTI
 }
 
 // GroupsOf returns the token's groups that the user still has.
