@@ -16,6 +16,9 @@ type field struct {
 	Value, DescribedBy            string
 	MinLength                     int
 	Invalid, ReadOnly, Autofocus  bool
+	Optional                      bool   // may be left empty, and is spelt as people spell it
+	Area                          bool   // of several lines
+	Show                          string // label of the button that shows a password
 }
 
 // promptField renders a field by its type alone, so that a new factor needs no
@@ -29,34 +32,46 @@ func promptField(w *words, f prompt.Field, id string, kind prompt.Kind, problem 
 			v.Hint = w.say("field.identifier.hint")
 		}
 	case prompt.CurrentPassword:
-		v.Type, v.Autocomplete, v.Value, v.Label = "password", "current-password", "", w.say("field.current_password")
+		v.Type, v.Autocomplete, v.Value, v.Show = "password", "current-password", "", w.say("show")
+		v.Label = w.say("field.current_password")
+		if kind == prompt.ChangePassword {
+			v.Label = w.say("field.old_password")
+		}
 	case prompt.NewPassword:
-		v.Type, v.Autocomplete, v.Value, v.Label = "password", "new-password", "", w.say("field.new_password")
+		v.Type, v.Autocomplete, v.Value, v.Show = "password", "new-password", "", w.say("show")
+		v.Label = w.say("field.new_password")
 		if minLength > 0 {
 			v.MinLength = minLength
 			v.Hint = w.say("field.new_password.hint", "min", strconv.Itoa(minLength))
 		}
+	case prompt.Text:
+		v.profile(w)
 	default:
 		v.Label = labelOf(f.Name)
 	}
 	if v.Hint != "" {
 		v.DescribedBy = id + "-hint"
 	}
-	if slices.Contains(blamed(problem), f.Type) {
-		v.Invalid = true
-	}
-	if problem != page.NoProblem {
+	v.Invalid = slices.Contains(blamed(kind, problem), f.Type)
+	if problem != page.NoProblem && !v.Optional {
 		v.DescribedBy = strings.TrimSpace("note " + v.DescribedBy)
 	}
 	return v
 }
 
 // blamed returns the types of fields that a problem is about.
-func blamed(p page.Problem) []prompt.Type {
+func blamed(kind prompt.Kind, p page.Problem) []prompt.Type {
 	switch p {
 	case page.WrongCredentials:
 		return []prompt.Type{prompt.Identifier, prompt.CurrentPassword}
+	case page.PasswordWrong:
+		return []prompt.Type{prompt.CurrentPassword}
+	case page.PasswordSame:
+		return []prompt.Type{prompt.NewPassword}
 	case page.PasswordTooShort, page.PasswordTooLong, page.PasswordCommon, page.PasswordInvalid, page.PasswordIsName:
+		if kind == prompt.ChangePassword {
+			return []prompt.Type{prompt.NewPassword}
+		}
 		return []prompt.Type{prompt.NewPassword, prompt.CurrentPassword}
 	case page.IdentifierBad, page.IdentifierTaken:
 		return []prompt.Type{prompt.Identifier}

@@ -20,13 +20,15 @@ import (
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/page"
 )
 
-//go:embed page.html style.css script.js messages
+//go:embed page.html style.css script.js submit.js messages
 var assets embed.FS
 
 // Options says how the pages look. The zero value works.
@@ -43,6 +45,8 @@ type UI struct {
 	styleHash  string
 	script     template.JS // lets people look at a password; only where one is asked for
 	scriptHash string
+	submit     template.JS // sends the one form of a page
+	submitHash string
 	languages  map[string]messages // by primary language subtag
 }
 
@@ -58,20 +62,24 @@ func New(o Options) (*UI, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loginui: page template: %w", err)
 	}
-	style, err := assets.ReadFile("style.css")
-	if err != nil {
-		return nil, fmt.Errorf("loginui: style: %w", err)
-	}
-	script, err := assets.ReadFile("script.js")
-	if err != nil {
-		return nil, fmt.Errorf("loginui: script: %w", err)
+	var sources [3]string
+	for i, name := range []string{"style.css", "script.js", "submit.js"} {
+		raw, err := assets.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("loginui: %s: %w", name, err)
+		}
+		sources[i] = strings.TrimSpace(string(raw))
 	}
 	u := &UI{brand: cmp.Or(o.Brand, "Gatehouse"), page: tmpl, languages: languages}
-	css, js := compactCSS(string(style)), strings.TrimSpace(string(script))
+	css, js, submit := compactCSS(sources[0]), sources[1], sources[2]
 	u.style, u.styleHash = template.CSS(css), sourceHash(css)
 	u.script, u.scriptHash = template.JS(js), sourceHash(js)
+	u.submit, u.submitHash = template.JS(submit), sourceHash(submit)
 	return u, nil
 }
+
+// Languages returns the BCP 47 tags of the languages that the pages speak, sorted.
+func (u *UI) Languages() []string { return slices.Sorted(maps.Keys(u.languages)) }
 
 // Render turns p into a document. It fails for a page type it does not know and
 // for a form whose target is not a plain path or an http(s) address.
@@ -85,9 +93,11 @@ func (u *UI) Render(ctx context.Context, p page.Page) (page.Document, error) {
 	}
 	doc := page.Document{StyleHashes: []string{u.styleHash}}
 	v.Style = u.style
-	if v.asksPassword() {
-		v.Script = u.script
-		doc.ScriptHashes = []string{u.scriptHash}
+	switch {
+	case v.Submits:
+		v.Script, doc.ScriptHashes = u.submit, []string{u.submitHash}
+	case v.asksPassword():
+		v.Script, doc.ScriptHashes = u.script, []string{u.scriptHash}
 	}
 	var b bytes.Buffer
 	if err := u.page.Execute(&b, v); err != nil {

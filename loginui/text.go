@@ -1,6 +1,7 @@
 package loginui
 
 import (
+	"cmp"
 	"net/url"
 	"regexp"
 	"strings"
@@ -22,6 +23,17 @@ func safeURL(s string) bool {
 		return u.Host == "" && !strings.HasPrefix(s, "//")
 	}
 	return (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// absoluteURL reports whether s is a safe address of an http(s) host.
+func absoluteURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme != "" && safeURL(s)
+}
+
+// labelOr is a foreign text that fits a line, or other where nothing is left of it.
+func labelOr(s, other string) string {
+	return cmp.Or(tidy(s, maxName), other)
 }
 
 // Persian, Indic scripts and emoji need the joiners to be spelt right.

@@ -15,13 +15,15 @@ import (
 // view is what the one template shows: the parts of a card, top to bottom.
 type view struct {
 	Lang, Dir, Title, Brand, Footer string
-	Show                            string // label of the button that shows a password
 	Style                           template.CSS
 	Script                          template.JS
 	Heading, Lead                   string
 	Failed                          bool // the page itself is the bad news
+	Wide                            bool // there is much to show
+	Submits                         bool // a script sends the form at once
 	Who                             *who
 	Note                            *note
+	Parts                           []part
 	Form                            *form
 	Links                           []link
 	Facts                           []fact
@@ -34,11 +36,33 @@ type note struct {
 	Bad  bool
 }
 
+// part is a section of a page that has several.
+type part struct {
+	Class, Heading, Lead string
+	Entries              []entry
+	Form                 *form
+	Links                []link
+}
+
+// entry is a thing in a list, with what can be done about it.
+type entry struct {
+	Text, Code, Badge string
+	Facts             []fact
+	Form              *form
+}
+
 type form struct {
-	Action string
-	Hidden []page.Hidden
-	Fields []field
-	Submit string
+	Action  string
+	Hidden  []page.Hidden
+	Fields  []field
+	Buttons []button
+}
+
+// button sends its form. Label is its name for those who do not see what it
+// belongs to.
+type button struct {
+	Name, Value, Text, Label, Class string
+	Who                             *who
 }
 
 type link struct {
@@ -46,7 +70,8 @@ type link struct {
 	Main       bool
 }
 
-type fact struct{ Label, Value string }
+// fact is a value with its label; Time is set for a point in time, for machines.
+type fact struct{ Label, Value, Time string }
 
 // The longest texts of others that a page shows, in characters.
 const (
@@ -55,43 +80,48 @@ const (
 )
 
 func (u *UI) view(p page.Page) (view, error) {
-	var v view
-	var err error
-	w := &words{}
-	var frame page.Frame
 	switch p := p.(type) {
 	case page.SignIn:
-		frame, w.messages = p.Frame, u.language(p.Locales)
-		v, err = signIn(w, p)
+		return build(u, p.Frame, p, signIn)
+	case page.SelectAccount:
+		return build(u, p.Frame, p, selectAccount)
 	case page.SetPassword:
-		frame, w.messages = p.Frame, u.language(p.Locales)
-		v, err = setPassword(w, p)
+		return build(u, p.Frame, p, setPassword)
+	case page.ChangePassword:
+		return build(u, p.Frame, p, changePassword)
+	case page.Consent:
+		return build(u, p.Frame, p, consent)
+	case page.FormPost:
+		return build(u, p.Frame, p, formPost)
+	case page.AccountPage:
+		return build(u, p.Frame, p, accountPage)
 	case page.SignedOut:
-		frame, w.messages = p.Frame, u.language(p.Locales)
-		v = signedOut(w, p)
+		return build(u, p.Frame, p, signedOut)
 	case page.ConfirmSignOut:
-		frame, w.messages = p.Frame, u.language(p.Locales)
-		v, err = confirmSignOut(w, p)
+		return build(u, p.Frame, p, confirmSignOut)
 	case page.SignedIn:
-		frame, w.messages = p.Frame, u.language(p.Locales)
-		v = signedIn(w, p)
+		return build(u, p.Frame, p, signedIn)
 	case page.Error:
-		frame, w.messages = p.Frame, u.language(p.Locales)
-		v = failure(w, p)
+		return build(u, p.Frame, p, failure)
 	default:
 		return view{}, fmt.Errorf("loginui: unknown page %T", p)
 	}
+}
+
+// build makes the view of p in the language of its frame.
+func build[P page.Page](u *UI, f page.Frame, p P, parts func(*words, P) (view, error)) (view, error) {
+	w := &words{messages: u.language(f.Locales)}
+	v, err := parts(w, p)
 	if err != nil {
 		return view{}, err
 	}
-	u.dress(w, frame, &v)
+	u.dress(w, f, &v)
 	return v, w.err
 }
 
 // dress adds what every page shares.
 func (u *UI) dress(w *words, f page.Frame, v *view) {
 	v.Lang, v.Dir, v.Footer = w.say("lang"), w.say("dir"), w.say("footer")
-	v.Show = w.say("show")
 	if v.Brand = tidy(f.Brand, maxName); v.Brand == "" {
 		v.Brand = tidy(u.brand, maxName)
 	}
@@ -106,67 +136,7 @@ func (v view) asksPassword() bool {
 	return v.Form != nil && slices.ContainsFunc(v.Form.Fields, func(f field) bool { return f.Type == "password" })
 }
 
-func signIn(w *words, p page.SignIn) (view, error) {
-	v := view{Heading: w.say("sign_in"), Note: problemNote(w, p.Problem, 0)}
-	if client := tidy(p.ClientName, maxName); client != "" {
-		v.Lead = w.say("sign_in.lead", "client", client)
-	}
-	fields := promptFields(w, p.Prompt, p.Problem, 0)
-	focusFirstEmpty(fields)
-	return withForm(v, p.Action, p.Hidden, fields, w.say("sign_in.submit"))
-}
-
-func setPassword(w *words, p page.SetPassword) (view, error) {
-	id := "set_password"
-	if p.First {
-		id = "set_password.first"
-	}
-	v := view{
-		Heading: w.say(id),
-		Lead:    w.say(id + ".lead"),
-		Note:    problemNote(w, p.Problem, p.MinLength),
-	}
-	fields := promptFields(w, p.Prompt, p.Problem, p.MinLength)
-	if p.Account != "" {
-		fields = append([]field{accountField(w, p.Account)}, fields...)
-	}
-	// What the lead says matters here, so focus moves only to an error.
-	if v.Note != nil {
-		focusFirstInvalid(fields)
-	}
-	return withForm(v, p.Action, p.Hidden, fields, w.say(id+".submit"))
-}
-
-func signedOut(w *words, p page.SignedOut) view {
-	return view{
-		Heading: w.say("signed_out"),
-		Lead:    w.say("signed_out.lead"),
-		Links:   links(nil, w.say("signed_out.continue"), p.Continue, true),
-	}
-}
-
-func confirmSignOut(w *words, p page.ConfirmSignOut) (view, error) {
-	v := view{
-		Heading: w.say("confirm_sign_out"),
-		Lead:    w.say("confirm_sign_out.lead"),
-		Who:     account(p.Account),
-	}
-	return withForm(v, p.Action, p.Hidden, nil, w.say("confirm_sign_out.submit"))
-}
-
-func signedIn(w *words, p page.SignedIn) view {
-	v := view{Heading: w.say("signed_in"), Lead: w.say("signed_in.lead"), Who: account(p.Account)}
-	for _, l := range p.Links {
-		v.Links = links(v.Links, tidy(l.Label, maxName), l.URL, len(v.Links) == 0)
-	}
-	if len(v.Links) == 0 {
-		v.Lead = w.say("signed_in.empty")
-	}
-	v.Links = links(v.Links, w.say("sign_out"), p.SignOut, false)
-	return v
-}
-
-func failure(w *words, p page.Error) view {
+func failure(w *words, p page.Error) (view, error) {
 	id := "cause." + string(p.Cause)
 	v := view{
 		Failed:  true,
@@ -178,34 +148,49 @@ func failure(w *words, p page.Error) view {
 		onwards = "error.retry"
 	}
 	v.Links = links(v.Links, w.say(onwards), p.Continue, true)
-	v.Links = links(v.Links, w.say("sign_out.other"), p.SignOut, len(v.Links) == 0)
+	v.Links = links(v.Links, w.say("other_account"), p.SignOut, len(v.Links) == 0)
 	for _, f := range []fact{
-		{w.say("error.detail"), tidy(p.Detail, maxDetail)},
-		{w.say("error.reference"), tidy(p.Reference, maxName)},
+		{Label: w.say("error.detail"), Value: tidy(p.Detail, maxDetail)},
+		{Label: w.say("error.reference"), Value: tidy(p.Reference, maxName)},
 	} {
 		if f.Value != "" {
 			v.Facts = append(v.Facts, f)
 		}
 	}
-	return v
+	return v, nil
 }
 
 // passes reports whether the same request may well succeed when repeated.
 func passes(c page.Cause) bool {
 	switch c {
-	case page.CauseCrossSite, page.CauseCookies, page.CauseUnavailable, page.CauseInternal:
+	case page.CauseCrossSite, page.CauseCookies, page.CauseLoop, page.CauseUnavailable, page.CauseInternal:
 		return true
 	}
 	return false
 }
 
-func withForm(v view, action string, hidden []page.Hidden, fields []field, submit string) (view, error) {
+// newForm refuses a target that is not safe.
+func newForm(action string, hidden []page.Hidden, fields []field, buttons ...button) (*form, error) {
 	if action != "" && !safeURL(action) {
-		return view{}, fmt.Errorf("loginui: unsafe form target %q", action)
+		return nil, fmt.Errorf("loginui: unsafe form target %q", action)
 	}
-	v.Form = &form{Action: action, Hidden: hidden, Fields: fields, Submit: submit}
-	return v, nil
+	return &form{Action: action, Hidden: hidden, Fields: fields, Buttons: buttons}, nil
 }
+
+// withForm gives a page its one form, which ends in one button.
+func withForm(v view, action string, hidden []page.Hidden, fields []field, submit string) (view, error) {
+	var err error
+	v.Form, err = newForm(action, hidden, fields, button{Text: submit, Class: mainButton})
+	return v, err
+}
+
+// Looks of a button.
+const (
+	plainButton = "btn"
+	mainButton  = "btn main"
+	smallButton = "btn small"
+	whoButton   = "btn who"
+)
 
 // problemNote tells what went wrong. An expired form and a busy server are
 // nobody's mistake and look so.
