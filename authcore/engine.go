@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/admin"
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/guard"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
@@ -122,6 +123,7 @@ func (e *Engine) mount(h *hosted, c PoolConfig) {
 		site.Home = c.Login.Origin + "/"
 	}
 	signin.New(signin.Config{Accounts: s.accounts, Flow: s.flow, Sessions: s.sessions, Renderer: e.renderer}).Mount(h.mux, site)
+	s.admin.Mount(h.mux, admin.Site{Pool: h.pool, Prefix: c.Login.Prefix})
 }
 
 // LoginHandler is an http.Handler that knows its paths.
@@ -184,6 +186,10 @@ func (e *Engine) DenialPage(w http.ResponseWriter, r *http.Request, name string,
 	}
 	cause := page.CauseForbidden
 	switch {
+	case errors.Is(d.Cause, guard.ErrLoop):
+		cause = page.CauseLoop
+	case errors.Is(d.Cause, guard.ErrCookies):
+		cause = page.CauseCookies
 	case d.Status == http.StatusServiceUnavailable:
 		cause = page.CauseUnavailable
 	case d.Status == http.StatusNotFound || d.Status == http.StatusMisdirectedRequest:

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/fault"
+	"github.com/gatehouse-auth/gatehouse/authcore/guard"
 	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/repo"
@@ -100,6 +102,7 @@ func resolve(c PoolConfig, id repo.Identity) (*pool.Pool, error) {
 	for _, g := range append([]string{pool.OperatorsGroup}, c.Groups...) {
 		p.Groups[g] = &pool.Group{Name: g}
 	}
+	p.Resources[pool.AdminResource(id.Issuer)] = pool.AdminAPI(id.Issuer)
 	for _, rc := range c.Resources {
 		r.resource(rc)
 	}
@@ -167,11 +170,23 @@ func (r *resolver) resource(c ResourceConfig) {
 // and its gate a client.
 func (r *resolver) site(c SiteConfig) {
 	id := cmp.Or(c.Resource, c.Origin)
+	if c.Resource == "" && strings.Contains(c.Origin, "*") {
+		r.fail("", "the site %s stands for many origins and has no name as a resource: give its gate `resource`", c.Origin)
+		return
+	}
 	if r.pool.FindResource(id) == nil {
 		r.pool.Resources[id] = &pool.Resource{ID: id, Site: true}
 	}
-	client := pool.SiteClient(c.Origin)
-	r.pool.Clients[client.ID] = client
+	switch {
+	case c.Origin == guard.AnyOrigin: // nobody signs in there
+	case strings.Contains(c.Origin, "*"): // its clients exist when they are asked for
+		if !slices.Contains(r.pool.SitePatterns, c.Origin) {
+			r.pool.SitePatterns = append(r.pool.SitePatterns, c.Origin)
+		}
+	default:
+		client := pool.SiteClient(c.Origin)
+		r.pool.Clients[client.ID] = client
+	}
 }
 
 // siteClient is the id of the internal client of a gated origin.
@@ -185,6 +200,16 @@ func (r *resolver) client(c ClientConfig) {
 		LogoutURIs: slices.Clone(c.Logouts), Origins: slices.Clone(c.Origins), Consent: c.Consent,
 		Native: c.Native, PKCEOptional: c.PKCEOptional, KeepRefresh: c.RotateOff, Access: c.Access, IDLife: c.IDLife,
 		Refresh: c.Refresh, IDAlg: jose.Alg(c.IDSigningAlg), Disabled: c.Disabled,
+	}
+	for _, uri := range c.Logouts {
+		if err := pool.ValidateRedirectURI(uri, c.Native); err != nil {
+			r.fail(c.Where, "client %s: logout_redirect %q: %w", c.ID, uri, err)
+		}
+	}
+	for _, o := range c.Origins {
+		if err := ValidateOrigin(o); err != nil {
+			r.fail(c.Where, "client %s: origins: %w", c.ID, err)
+		}
 	}
 	for _, s := range c.Secrets {
 		if len(s.Reveal()) < minSecret {
@@ -212,6 +237,26 @@ func (r *resolver) client(c ClientConfig) {
 		r.fail(c.Where, "client %s is configured twice", c.ID)
 	}
 	r.pool.Clients[cl.ID] = cl
+}
+
+// ValidateOrigin demands an origin as browsers send it (RFC 6454 6.2), exact
+// and in lower case: https, or http on the machine itself. fault.Invalid.
+func ValidateOrigin(origin string) error {
+	u, err := url.Parse(origin)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.ContainsAny(origin, "*{}"):
+		return fault.New(fault.Invalid, fmt.Sprintf("%q is no origin: write scheme, host and port alone, such as https://app.example.com", origin))
+	case u.Scheme == "http" && !pool.Loopback(u.Hostname()):
+		return fault.New(fault.Invalid, fmt.Sprintf("%q must be https unless its host is the machine itself", origin))
+	}
+	exact := &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}
+	if port := u.Port(); port == "" || u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		exact.Host = strings.TrimSuffix(exact.Host, ":"+port)
+	}
+	if exact.String() != origin {
+		return fault.New(fault.Invalid, fmt.Sprintf("%q is not what browsers send: did you mean %s?", origin, exact))
+	}
+	return nil
 }
 
 // grants decides which grants a client has; the default is the code with refresh.

@@ -41,7 +41,8 @@ type State struct {
 	accounts *account.Service
 	flow     *flow.Machine
 	guard    *guard.Guard
-	admin    http.Handler
+	admin    *admin.API
+	socket   http.Handler // the admin API over all pools
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -83,9 +84,9 @@ func (s *State) build(c StateConfig) {
 		Tokens: s.tokens, Sessions: s.sessions, Secret: s.repo.Secret, LogoutTicket: s.flow.SealLogoutTicket, Now: s.now, Logger: s.log,
 	})
 	s.admin = admin.New(admin.Config{
-		Accounts: s.accounts, Keys: s.keys, Pool: s.pool, Link: s.link,
-		Caller: func(*http.Request) pool.Caller { return pool.Caller{Kind: pool.Operator, Name: "admin socket"} },
+		Accounts: s.accounts, Sessions: s.sessions, Tokens: s.tokens, Keys: s.keys, Pool: s.pool, Link: s.link, Logger: s.log,
 	})
+	s.socket = s.admin.Socket()
 }
 
 // begin loads what must be known before anything is served and follows it.
@@ -101,6 +102,7 @@ func (s *State) begin(ctx context.Context) error {
 		s.tokens.Revocations().Follow(background, pools, func() { close(ready) })
 	})
 	s.done.Go(func() { s.refreshKeys(background) })
+	s.done.Go(func() { s.guard.Watch(background) })
 	select {
 	case <-ready:
 		return nil
@@ -156,9 +158,16 @@ func (s *State) Close() error {
 	return errors.Join(errs...)
 }
 
+// Streams is how many answers under way are watched over.
+func (s *State) Streams() int { return s.guard.Streams() }
+
+// SweepStreams looks at every answer under way at once; it happens by itself
+// twice a second.
+func (s *State) SweepStreams(ctx context.Context) { s.guard.Sweep(ctx) }
+
 // Admin is the admin API (JSON) over all pools, for the admin socket:
 // whoever reaches it is an operator.
-func (s *State) Admin() http.Handler { return s.admin }
+func (s *State) Admin() http.Handler { return s.socket }
 
 // attach makes an engine's pools the current ones.
 func (s *State) attach(e *Engine) {

@@ -62,6 +62,7 @@ type NewUser struct {
 	Groups     []string
 	Password   string // empty: MustSetPassword
 	Verified   bool   // the e-mail or phone is known to be the person's
+	MustChange bool   // the password is good for one sign-in, which asks for another
 }
 
 // Create makes a user, and ends the pool's first-user link. fault.Invalid,
@@ -81,6 +82,9 @@ func (s *Service) Create(ctx context.Context, by pool.Caller, p *pool.Pool, n Ne
 			return nil, err
 		}
 		u.Status = pool.Confirmed
+		if n.MustChange {
+			u.Status = pool.MustChangePassword
+		}
 	}
 	return s.store(ctx, p, u)
 }

@@ -43,7 +43,9 @@ type target struct {
 func visitorVerbs() []verb { return []verb{verbSpendFirst, verbSpendInvite} }
 
 // selfVerbs are what people may do to themselves.
-func selfVerbs() []verb { return []verb{verbSetProfile, verbChangePassword, verbEndSessions, verbConsent, verbWithdraw} }
+func selfVerbs() []verb {
+	return []verb{verbSetProfile, verbChangePassword, verbEndSessions, verbConsent, verbWithdraw}
+}
 
 // authorizeAndRecord decides whether the caller may, and writes the audit
 // record of what is about to be done, or was refused: fault.Forbidden. There

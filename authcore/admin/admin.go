@@ -1,291 +1,196 @@
-// Package admin is the admin API: users, clients and keys of a pool as JSON,
-// for the admin socket and the command line.
+// Package admin is the admin API: users, groups, clients and keys of a pool
+// as JSON, for the command line and for operators' programs.
 //
-// It owns the shape of requests and answers. What may be done, and what it
-// does, is account's and keyring's; who may reach it is decided where it is
-// mounted: everybody who reaches it is an operator.
+// It has two doors: the admin socket, where everybody is an operator and every
+// pool is there, and the login host, for the access tokens of operators and of
+// machines that may (door.go). It owns the shape of requests and answers, and
+// the OpenAPI document. What may be done, and what it does, is account's,
+// session's and keyring's.
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"path"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/account"
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/token"
 )
 
 // Config says what the API stands on.
 type Config struct {
 	Accounts *account.Service
+	Sessions *session.Service
+	Tokens   *token.Service
 	Keys     *keyring.Ring
 	// Pool finds a pool by name; fault.NotFound.
 	Pool func(ctx context.Context, name string) (*pool.Pool, error)
 	// Link makes the address of a one-time link from its token.
-	Link func(p *pool.Pool, token string) string
-	// Caller says who is asking.
-	Caller func(*http.Request) pool.Caller
+	Link   func(p *pool.Pool, token string) string
+	Logger *slog.Logger // audit records go here; nil: discards
 }
 
-// maxPage is the most users in one answer.
-const maxPage = 200
-
-type api struct{ Config }
-
-// New returns the API's handler; its paths begin with /v1/.
-func New(c Config) http.Handler {
-	a := &api{c}
-	m := http.NewServeMux()
-	a.handle(m, "GET /v1/pools/{pool}/users", a.listUsers)
-	a.handle(m, "POST /v1/pools/{pool}/users", a.addUser)
-	a.handle(m, "GET /v1/pools/{pool}/users/{who}", a.showUser)
-	a.handle(m, "POST /v1/pools/{pool}/users/{who}/{verb}", a.changeUser)
-	a.handle(m, "GET /v1/pools/{pool}/clients", a.listClients)
-	a.handle(m, "GET /v1/pools/{pool}/clients/{id...}", a.showClient)
-	a.handle(m, "GET /v1/pools/{pool}/keys", a.listKeys)
-	a.handle(m, "POST /v1/pools/{pool}/keys/rotate", a.rotateKeys)
-	return m
+// API is the admin API of all pools.
+type API struct {
+	config   Config
+	document []byte
 }
 
-// handler answers with a value to encode, or an error.
-type handler func(r *http.Request, p *pool.Pool) (any, error)
+// New returns the API.
+func New(c Config) *API {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &API{config: c, document: Document()}
+}
 
-// handle is the pipeline of every endpoint: pool, verb, answer or error.
-func (a *api) handle(m *http.ServeMux, pattern string, h handler) {
-	m.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, mux.MaxBody)
-		p, err := a.Pool(r.Context(), r.PathValue("pool"))
-		var answer any
-		if err == nil {
-			answer, err = h(r, p)
+// call is a request that was let in.
+type call struct {
+	*http.Request
+	by   pool.Caller
+	pool *pool.Pool
+	in   any // what operation.in points to, filled
+}
+
+// door lets a request in: who asks, and the pool of a name; an error refuses.
+type door func(r *http.Request, name string) (pool.Caller, *pool.Pool, error)
+
+// router is the API behind a door.
+type router struct {
+	api  *API
+	mux  *http.ServeMux
+	door door
+}
+
+// route builds the routes behind a door: one for each path of the table.
+func (a *API) route(d door) *router {
+	t := &router{api: a, mux: http.NewServeMux(), door: d}
+	methods := map[string]map[string]operation{}
+	for _, op := range operations() {
+		if methods[op.path] == nil {
+			methods[op.path] = map[string]operation{}
 		}
-		if err != nil {
-			mux.WriteAPIError(w, r, err)
-			return
+		methods[op.path][op.method] = op
+	}
+	for pattern, ops := range methods {
+		t.mux.Handle(pattern, endpoint{t, ops})
+	}
+	return t
+}
+
+// endpoint is one path; the router asks it, and nobody else serves it.
+type endpoint struct {
+	*router
+	ops map[string]operation // by method
+}
+
+// ServeHTTP is run for its error by router.serve.
+func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := e.answer(w, r); err != nil {
+		w.(*outcome).err = err
+	}
+}
+
+// outcome carries an error out of http.ServeMux.
+type outcome struct {
+	http.ResponseWriter
+	err error
+}
+
+// Unwrap serves http.ResponseController.
+func (o *outcome) Unwrap() http.ResponseWriter { return o.ResponseWriter }
+
+// serve answers, or returns an error and has written nothing.
+func (t *router) serve(w http.ResponseWriter, r *http.Request) error {
+	if p := r.URL.EscapedPath(); path.Clean(p) != p {
+		return errNowhere // http.ServeMux would redirect
+	}
+	if _, pattern := t.mux.Handler(r); pattern == "" {
+		return errNowhere
+	}
+	o := &outcome{ResponseWriter: w}
+	t.mux.ServeHTTP(o, r)
+	return o.err
+}
+
+var (
+	errNowhere = fault.New(fault.NotFound, "there is nothing at this address; /v1/openapi.json says what there is")
+	errMethod  = fault.New(fault.NotSupported, "this method is not supported here: reading is GET, every change is POST")
+)
+
+// answer is the pipeline of every operation: door, input, verb, answer.
+func (e endpoint) answer(w http.ResponseWriter, r *http.Request) error {
+	op, known := e.ops[r.Method]
+	if known && op.open {
+		mux.WriteRawJSON(w, http.StatusOK, e.api.document)
+		return nil
+	}
+	by, p, err := e.door(r, r.PathValue("pool"))
+	if err != nil {
+		return err
+	}
+	if !known {
+		w.Header().Set("Allow", e.allowed())
+		return errMethod
+	}
+	c := &call{Request: r, by: by, pool: p}
+	if c.in, err = op.read(w, r); err != nil {
+		return err
+	}
+	answer, err := op.do(e.api, c)
+	if err != nil {
+		return plain(err)
+	}
+	mux.WriteJSON(w, http.StatusOK, answer)
+	return nil
+}
+
+func (e endpoint) allowed() string {
+	var methods []string
+	for m := range e.ops {
+		methods = append(methods, m)
+	}
+	slices.Sort(methods)
+	return strings.Join(methods, ", ")
+}
+
+// decode reads a JSON object and nothing after it; an empty body is an empty object.
+func decode(r io.Reader, v any) error {
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return fault.Wrap(fault.TooLarge, err, fmt.Sprintf("the body is larger than %d bytes", large.Limit))
 		}
-		mux.WriteJSON(w, http.StatusOK, answer)
-	})
-}
-
-// userInput is what a caller may say of a user.
-type userInput struct {
-	Identifier string   `json:"identifier"`
-	Name       string   `json:"name"`
-	Groups     []string `json:"groups"`
-	Password   string   `json:"password"`
-}
-
-// userOutput is what is told of a user: never a hash.
-type userOutput struct {
-	Sub      pool.UserID `json:"sub"`
-	Username string      `json:"username"`
-	Email    string      `json:"email,omitempty"`
-	Phone    string      `json:"phone,omitempty"`
-	Name     string      `json:"name,omitempty"`
-	Groups   []string    `json:"groups"`
-	Status   string      `json:"status"`
-	Disabled bool        `json:"disabled"`
-	Created  time.Time   `json:"created"`
-	Updated  time.Time   `json:"updated"`
-	Link     string      `json:"link,omitempty"` // one-time, to set a password
-}
-
-func output(u *pool.User) userOutput {
-	status := "confirmed"
-	if u.Status == pool.MustSetPassword {
-		status = "must_set_password"
+		return fault.Wrap(fault.Invalid, err, "the body was cut off")
 	}
-	groups := u.Groups
-	if groups == nil {
-		groups = []string{}
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return nil
 	}
-	return userOutput{
-		Sub: u.Sub, Username: u.Username, Email: u.Email, Phone: u.Phone, Name: u.Name,
-		Groups: groups, Status: status, Disabled: u.Disabled, Created: u.Created, Updated: u.Updated,
-	}
-}
-
-func (a *api) listUsers(r *http.Request, p *pool.Pool) (any, error) {
-	limit := 60
-	if s := r.URL.Query().Get("limit"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > maxPage {
-			return nil, fault.New(fault.Invalid, "limit is a number from 1 to "+strconv.Itoa(maxPage))
-		}
-		limit = n
-	}
-	users, next, err := a.Accounts.Users(r.Context(), p, r.URL.Query().Get("after"), limit)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]userOutput, 0, len(users))
-	for _, u := range users {
-		out = append(out, output(u))
-	}
-	return map[string]any{"users": out, "next": next}, nil
-}
-
-func (a *api) addUser(r *http.Request, p *pool.Pool) (any, error) {
-	var in userInput
-	if err := decode(r, &in); err != nil {
-		return nil, err
-	}
-	for _, g := range in.Groups {
-		if g != pool.OperatorsGroup && p.Groups[g] == nil {
-			return nil, fault.New(fault.Invalid, "the pool has no group "+strconv.Quote(g)+": declare it with `group "+g+"`")
-		}
-	}
-	u, err := a.Accounts.Create(r.Context(), a.Caller(r), p, account.NewUser{
-		Identifier: in.Identifier, Name: in.Name, Groups: in.Groups, Password: in.Password, Verified: true,
-	})
-	if err != nil {
-		return nil, plain(err)
-	}
-	return a.withLink(r, p, u)
-}
-
-// withLink adds a one-time link for a user who has no password yet.
-func (a *api) withLink(r *http.Request, p *pool.Pool, u *pool.User) (any, error) {
-	out := output(u)
-	if u.Status == pool.MustSetPassword {
-		token, err := a.Accounts.Invite(r.Context(), a.Caller(r), p, u.Sub)
-		if err != nil {
-			return nil, err
-		}
-		out.Link = a.Link(p, token)
-	}
-	return out, nil
-}
-
-func (a *api) showUser(r *http.Request, p *pool.Pool) (any, error) {
-	u, err := a.Accounts.Find(r.Context(), p, r.PathValue("who"))
-	if err != nil {
-		return nil, err
-	}
-	return output(u), nil
-}
-
-func (a *api) changeUser(r *http.Request, p *pool.Pool) (any, error) {
-	var in userInput
-	if err := decode(r, &in); err != nil {
-		return nil, err
-	}
-	ctx, by := r.Context(), a.Caller(r)
-	u, err := a.Accounts.Find(ctx, p, r.PathValue("who"))
-	if err != nil {
-		return nil, err
-	}
-	switch r.PathValue("verb") {
-	case "password":
-		_, err = a.Accounts.SetPassword(ctx, by, p, u.Sub, in.Password)
-	case "disable":
-		err = a.Accounts.Disable(ctx, by, p, u.Sub)
-	case "enable":
-		err = a.Accounts.Enable(ctx, by, p, u.Sub)
-	case "delete":
-		err = a.Accounts.Delete(ctx, by, p, u.Sub)
-		return map[string]any{"deleted": u.Sub}, err
-	case "invite":
-		var token string
-		if token, err = a.Accounts.Invite(ctx, by, p, u.Sub); err == nil {
-			return map[string]any{"link": a.Link(p, token)}, nil
-		}
-	default:
-		err = fault.New(fault.NotFound, "no such verb")
-	}
-	if err != nil {
-		return nil, plain(err)
-	}
-	if u, err = a.Accounts.Find(ctx, p, string(u.Sub)); err != nil {
-		return nil, err
-	}
-	return output(u), nil
-}
-
-// clientOutput is what is told of a client: never a secret.
-type clientOutput struct {
-	ID        pool.ClientID `json:"id"`
-	Name      string        `json:"name,omitempty"`
-	Auth      []string      `json:"auth"`
-	Secrets   []string      `json:"secret_ids,omitempty"`
-	Grants    []string      `json:"grants"`
-	Redirects []string      `json:"redirect_uris,omitempty"`
-	Scopes    []string      `json:"scopes,omitempty"`
-	Machine   []string      `json:"machine_scopes,omitempty"`
-	Resources []string      `json:"resources,omitempty"`
-	Disabled  bool          `json:"disabled"`
-	Site      bool          `json:"site,omitempty"`
-}
-
-func outputClient(c *pool.Client) clientOutput {
-	out := clientOutput{
-		ID: c.ID, Name: c.Name, Auth: c.AuthMethods, Grants: c.Grants, Redirects: c.RedirectURIs, Scopes: c.Scopes,
-		Machine: c.MachineScopes, Resources: c.Resources, Disabled: c.Disabled, Site: c.Site,
-	}
-	for _, s := range c.Secrets {
-		out.Secrets = append(out.Secrets, s.ID)
-	}
-	return out
-}
-
-func (a *api) listClients(_ *http.Request, p *pool.Pool) (any, error) {
-	out := make([]clientOutput, 0, len(p.Clients))
-	for _, c := range p.Clients {
-		out = append(out, outputClient(c))
-	}
-	slices.SortFunc(out, func(a, b clientOutput) int { return strings.Compare(string(a.ID), string(b.ID)) })
-	return map[string]any{"clients": out}, nil
-}
-
-func (a *api) showClient(r *http.Request, p *pool.Pool) (any, error) {
-	c := p.Clients[pool.ClientID(r.PathValue("id"))]
-	if c == nil {
-		return nil, fault.New(fault.NotFound, "no such client")
-	}
-	return outputClient(c), nil
-}
-
-func (a *api) listKeys(r *http.Request, p *pool.Pool) (any, error) {
-	keys, err := a.Keys.List(r.Context(), p.ID)
-	if err != nil {
-		return nil, err
-	}
-	return map[string]any{"keys": keys}, nil
-}
-
-func (a *api) rotateKeys(r *http.Request, p *pool.Pool) (any, error) {
-	in := struct {
-		Use pool.KeyUse `json:"use"`
-		Now bool        `json:"now"`
-	}{Use: pool.TokenKeys}
-	if err := decode(r, &in); err != nil {
-		return nil, err
-	}
-	if in.Use != pool.TokenKeys && in.Use != pool.AssertionKeys {
-		return nil, fault.New(fault.Invalid, "use is token or assertion")
-	}
-	keys, err := a.Keys.Rotate(r.Context(), a.Caller(r), p.ID, in.Use, in.Now)
-	if err != nil {
-		return nil, err
-	}
-	return map[string]any{"keys": keys}, nil
-}
-
-// decode reads a JSON body; an empty one is an empty object.
-func decode(r *http.Request, v any) error {
-	d := json.NewDecoder(r.Body)
+	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil && !errors.Is(err, io.EOF) {
-		return fault.Wrap(fault.Invalid, err, "the body is not the JSON that is expected here")
+	if err := d.Decode(v); err != nil {
+		text := "the body is not the JSON that is expected here"
+		if _, member, ok := strings.Cut(err.Error(), "unknown field "); ok {
+			text = "there is no member " + member + " here"
+		}
+		return fault.Wrap(fault.Invalid, err, text)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return fault.New(fault.Invalid, "there is something after the JSON object")
 	}
 	return nil
 }
@@ -297,4 +202,12 @@ func plain(err error) error {
 		return fault.Wrap(fault.Invalid, err, "the password will not do: "+strings.ReplaceAll(problem.Problem, "_", " "))
 	}
 	return err
+}
+
+// record writes the audit record of a change that is about to be made by a
+// service which knows no callers.
+func (a *API) record(c *call, verb string, sub pool.UserID) {
+	a.config.Logger.LogAttrs(c.Context(), slog.LevelInfo, "audit",
+		slog.String("verb", verb), slog.Bool("allowed", true), slog.String("caller", string(c.by.Kind)), slog.String("caller_name", c.by.Name),
+		slog.String("pool", string(c.pool.ID)), slog.String("user", string(sub)))
 }

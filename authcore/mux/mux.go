@@ -57,6 +57,7 @@ const (
 	entryFace
 	apiFace
 	publicFace
+	treeFace
 )
 
 type route struct {
@@ -71,6 +72,7 @@ type route struct {
 type Mux struct {
 	options Options
 	routes  map[string]map[string]*route // path, method
+	trees   map[string]*route            // by the path that they are below
 }
 
 // New returns a Mux.
@@ -126,7 +128,7 @@ func (m *Mux) register(pattern string, rt route) {
 
 // Matches reports whether the path is one of ours, whatever the method. path
 // is that of the original request, decoded once.
-func (m *Mux) Matches(path string) bool { return m.routes[path] != nil }
+func (m *Mux) Matches(path string) bool { return m.routes[path] != nil || m.tree(path) != nil }
 
 // ServeHTTP answers; a path that is not ours is a 404 page, a wrong method
 // 405. Handlers see the URI as it was before any rewrite.
@@ -176,6 +178,9 @@ func original(r *http.Request) *http.Request {
 // find returns the route of a request; one that refuses if there is none.
 func (m *Mux) find(r *http.Request) *route {
 	methods := m.routes[r.URL.Path]
+	if rt := m.tree(r.URL.Path); methods == nil && rt != nil {
+		return rt
+	}
 	if methods == nil {
 		return &route{pattern: "not found", handle: func(http.ResponseWriter, *http.Request) error {
 			return fault.New(fault.NotFound, "There is nothing at this address.")
@@ -237,7 +242,7 @@ func (m *Mux) answer(w http.ResponseWriter, r *http.Request, rt *route) error {
 		if unsafe(r.Method) && !SameOrigin(r) {
 			r = withoutCookies(r)
 		}
-	case apiFace:
+	case apiFace, treeFace:
 		w.Header().Set("Pragma", "no-cache") // RFC 6749 5.1
 		r = withoutCookies(r)
 	case publicFace:
@@ -266,9 +271,12 @@ func (m *Mux) fail(out *recorder, r *http.Request, rt *route, err error) {
 		return
 	}
 	out.Header().Set("Cache-Control", "no-store")
-	if rt.face == apiFace || rt.face == publicFace {
+	switch rt.face {
+	case apiFace, publicFace:
 		WriteOAuthError(out, r, err)
-		return
+	case treeFace:
+		WriteAPIError(out, r, err)
+	default:
+		m.writeErrorPage(out, r, err)
 	}
-	m.writeErrorPage(out, r, err)
 }

@@ -18,7 +18,8 @@ type Target struct {
 // ResolveTarget applies the audience rule to what a client asks a user for:
 // the requested resources; else the one resource that declares all requested
 // scopes that are not OIDC's; else the client's default; else the issuer,
-// with OIDC scopes only. Without scopes the client's default ones count.
+// with OIDC scopes only. Without scopes the client's default ones count, but
+// never gatehouse.admin.
 // fault.InvalidScope for scopes that the client may not ask for,
 // fault.InvalidTarget for resources (RFC 8707 2), and when scopes span two of
 // them and none is named.
@@ -27,7 +28,7 @@ func ResolveTarget(p *Pool, c *Client, scopes, resources []string) (Target, erro
 	if len(defaults) == 0 {
 		defaults = c.Scopes
 	}
-	return resolve(p, c, wish{scopes, defaults, c.Scopes, resources})
+	return resolve(p, c, wish{scopes, withoutAdmin(defaults), c.Scopes, resources})
 }
 
 // ResolveMachineTarget is ResolveTarget for client_credentials: the client's
