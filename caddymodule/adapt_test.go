@@ -111,6 +111,46 @@ orders.example.com {
 	gatehouse_require @write scope:orders.write
 	reverse_proxy orders:8080
 }`,
+		"everything a client and a gate may say": `{
+	gatehouse {
+		resource https://orders.example.com {
+			scope orders.read "See your orders"
+			scope orders.write
+		}
+		client shop {
+			redirect https://shop.example.com/callback
+			logout_redirect https://shop.example.com/ https://shop.example.com/bye
+			logout_redirect http://localhost:3000/
+			origins https://shop.example.com https://shop.example.com:8443
+			origins http://localhost:3000 http://[::1]:3000
+			consent
+			scopes openid profile email phone address orders.read
+		}
+		pool staff
+	}
+}
+login.example.com {
+	gatehouse_login
+}
+id.example.com {
+	gatehouse_login staff
+}
+app.example.com {
+	@admin path /admin/*
+	gatehouse_require acr:aal1 max_age:12h {
+		cors https://www.example.com
+		cors http://localhost:3000
+		strict
+	}
+	gatehouse_require @admin max_age:5m
+	reverse_proxy localhost:3000
+}
+tools.example.com {
+	@admin path /admin/*
+	gatehouse_public pool:staff
+	gatehouse_require @admin pool:staff group:operators
+	reverse_proxy localhost:3000
+}`,
 		"two pools": `{
 	gatehouse {
 		pool partners {
@@ -187,7 +227,23 @@ func TestBadConfigurations(t *testing.T) {
 		{"client unknown scope", global("client a {\n\tredirect https://a.example/\n\tscopes orders.read\n}"), "orders.read"},
 		{"client misspelt scope", global("resource https://a.example orders.read\nclient a {\n\tredirect https://a.example/\n\tscopes orders.rea\n}"), "did you mean orders.read?"},
 		{"client without redirect", global("client a {\n\tscopes openid\n}"), "redirect"},
-		{"sign-out by clients", global("client a {\n\tlogout_redirect https://a.example/\n}"), "Caddyfile:4"},
+		{"logout redirect over http", global("client a {\n\tredirect https://a.example/\n\tlogout_redirect http://a.example/\n}"), "logout_redirect"},
+		{"logout redirect with fragment", global("client a {\n\tredirect https://a.example/\n\tlogout_redirect https://a.example/#x\n}"), "Caddyfile:3"},
+		{"logout redirect of a private scheme", global("client a {\n\tredirect https://a.example/\n\tlogout_redirect com.example.app:/out\n}"), "Caddyfile:3"},
+		{"empty logout redirect", global("client a {\n\tlogout_redirect\n}"), "Caddyfile:4"},
+		{"logout redirect twice", global("client a {\n\tlogout_redirect https://a.example/ https://a.example/\n}"), "stands twice"},
+		{"consent with an argument", global("client a {\n\tconsent always\n}"), "Caddyfile:4"},
+		{"origin over http", global("client a {\n\tredirect https://a.example/\n\torigins http://a.example\n}"), "must be https"},
+		{"origin with a path", global("client a {\n\tredirect https://a.example/\n\torigins https://a.example/\n}"), "did you mean https://a.example?"},
+		{"origin in upper case", global("client a {\n\tredirect https://a.example/\n\torigins https://A.example\n}"), "did you mean https://a.example?"},
+		{"origin with its default port", global("client a {\n\tredirect https://a.example/\n\torigins https://a.example:443\n}"), "did you mean https://a.example?"},
+		{"origin with a wildcard", global("client a {\n\tredirect https://a.example/\n\torigins https://*.example\n}"), "is no origin"},
+		{"origin null", global("client a {\n\tredirect https://a.example/\n\torigins null\n}"), "is no origin"},
+		{"any origin", global("client a {\n\tredirect https://a.example/\n\torigins *\n}"), "is no origin"},
+		{"empty scope text", global("resource https://a.example {\n\tscope a.read \"\"\n}"), "an empty text"},
+		{"scope with two texts", global("resource https://a.example {\n\tscope a.read See orders\n}"), "in quotation marks"},
+		{"address in a resource", global("resource https://a.example address"), "Caddyfile:3"},
+		{"back-channel logout", global("client a {\n\tlogout back_channel https://a.example/\n}"), "back-channel"},
 		{"redirect with fragment", global("client a {\n\tredirect https://a.example/#x\n}"), "Caddyfile:3"},
 		{"redirect over http", global("client a {\n\tredirect http://a.example/\n}"), "Caddyfile:3"},
 		{"javascript redirect", global("client a {\n\tredirect javascript:alert(1)\n\tnative\n}"), "Caddyfile:3"},
@@ -210,7 +266,28 @@ func TestBadConfigurations(t *testing.T) {
 		{"empty alternative", site("gatehouse_require group:a|"), "Caddyfile:5"},
 		{"browser with an argument", site("gatehouse_require browser:yes"), "Caddyfile:5"},
 		{"browser and api", site("gatehouse_require browser api"), "nobody has both"},
-		{"mfa condition", site("gatehouse_require mfa"), "this build cannot check it"},
+		{"mfa condition", site("gatehouse_require mfa"), "no second factors"},
+		{"level of two factors", site("gatehouse_require acr:aal2"), "reaches aal1, so nobody could meet it"},
+		{"level of a passkey", site("gatehouse_require acr:phr"), "nobody could meet it"},
+		{"unknown level", site("gatehouse_require acr:aal11"), "did you mean aal1?"},
+		{"no level", site("gatehouse_require acr:"), "as in acr:aal1"},
+		{"bare acr", site("gatehouse_require acr"), "as in acr:aal1"},
+		{"two levels", site("gatehouse_require acr:aal1 acr:aal1"), "already"},
+		{"no age", site("gatehouse_require max_age:"), "as in max_age:5m"},
+		{"an odd age", site("gatehouse_require max_age:soon"), "not a duration"},
+		{"a negative age", site("gatehouse_require max_age:-5m"), "not a duration"},
+		{"age zero", site("gatehouse_require max_age:0s"), "not a duration"},
+		{"half a second", site("gatehouse_require max_age:1500ms"), "whole seconds"},
+		{"two ages", site("gatehouse_require max_age:5m max_age:1m"), "shorter"},
+		{"gate of no pool", site("gatehouse_require pool:"), "as in pool:name"},
+		{"gate of two pools", site("gatehouse_require pool:default pool:default"), "a gate has one pool"},
+		{"gate of an unknown pool", site("gatehouse_require pool:defualt"), "did you mean default?"},
+		{"open gate of an unknown pool", site("gatehouse_public pool:nope"), "no pool is named nope"},
+		{"cors without an origin", site("gatehouse_require {\n\tcors\n}"), "Caddyfile:6"},
+		{"cors for all", site("gatehouse_require {\n\tcors *\n}"), "is no origin"},
+		{"cors over http", site("gatehouse_require {\n\tcors http://a.example\n}"), "must be https"},
+		{"cors with a path", site("gatehouse_require {\n\tcors https://a.example/x\n}"), "did you mean https://a.example?"},
+		{"strict with an argument", site("gatehouse_require {\n\tstrict yes\n}"), "Caddyfile:6"},
 		{"empty client condition", site("gatehouse_require client:|"), "Caddyfile:5"},
 		{"two client conditions", site("gatehouse_require client:a client:b"), "write client:a|b"},
 		{"password twice", global("password {\n}\npassword {\n}"), "password stands twice, before at line 3"},
@@ -222,8 +299,7 @@ func TestBadConfigurations(t *testing.T) {
 		{"group with a factor", global("group staff mfa"), "second factors"},
 		{"pool name", global("pool Staff {\n}"), "lower-case"},
 		{"KMS", global("encryption_key aws_kms arn"), "does not have it"},
-		{"option of a later build", global("client a {\n\torigins https://a.example\n}"), "CORS"},
-		{"gate option of a later build", site("gatehouse_require {\n\tstrict\n}"), "strict routes"},
+		{"option of a later build", global("client a {\n\tjwks https://a.example/keys\n}"), "private_key_jwt"},
 		{"OIDC scope in a resource", global("resource https://a.example openid"), "Caddyfile:3"},
 		{"scope of a block", global("resource https://a.example {\n\tscope a.read\n\tscope a.read\n}"), "Caddyfile:5"},
 		{"two options of gatehouse_login", "login.example.com {\n\tgatehouse_login a b\n}", "Caddyfile:2"},
@@ -285,13 +361,13 @@ func TestValidateMakesNoFile(t *testing.T) {
 }
 
 func FuzzConditions(f *testing.F) {
-	for _, s := range []string{"scope:a", "group:a|b", "client:x", "browser", "api", "mfa", "group:", "::"} {
+	for _, s := range []string{"scope:a", "group:a|b", "client:x", "browser", "api", "mfa", "group:", "acr:aal1", "max_age:5m", "pool:x", "::"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		g := &Gate{Conditions: []string{s}}
 		rule, err := g.parse()
-		if err == nil && !rule.Browser && !rule.API && len(rule.Groups) == 0 {
+		if err == nil && !rule.Browser && !rule.API && len(rule.Groups) == 0 && rule.ACR == "" && rule.MaxAge <= 0 {
 			t.Errorf("%q is taken and asks for nothing", s)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -30,9 +31,8 @@ func later() map[string]string {
 		"sign_up": "sign-up", "mfa": "second factors", "attribute": "custom attributes", "provider": "federation", "trigger": "triggers",
 		"claim": "claims of your own", "mail": "mail", "sms": "text messages", "limit": "configurable limits", "plan": "plans",
 		"registration": "client registration", "rp_id": "passkeys", "trusted_outbound": "outbound calls", "region": "regions",
-		"jwks": "private_key_jwt", "consent": "consent", "origins": "CORS", "require": "par and dpop", "logout": "back-channel logout",
-		"logout_redirect": "sign-out that a client begins",
-		"cors":            "CORS", "strict": "strict routes", "history": "password history", "max_age": "password age", "breached": "breach lists of your own",
+		"jwks": "private_key_jwt", "require": "par and dpop", "logout": "back-channel logout",
+		"history": "password history", "max_age": "password age", "breached": "breach lists of your own",
 		"classes": "composition rules", "profile": "password profiles", "srp": "SRP", "remember_device": "remembered devices",
 	}
 }
@@ -40,7 +40,7 @@ func later() map[string]string {
 // repeats lists the words that may stand more than once in a block: each adds
 // to what there is.
 func repeats() []string {
-	return []string{"pool", "group", "resource", "client", "secret", "redirect", "grant", "scopes", "scope", "resources", "public"}
+	return []string{"pool", "group", "resource", "client", "secret", "redirect", "logout_redirect", "origins", "grant", "scopes", "scope", "resources", "public", "cors"}
 }
 
 // block reads the words of a block, each at most as often as it may stand.
@@ -373,12 +373,15 @@ func (p *Pool) parseResource(d *caddyfile.Dispenser) error {
 	}
 	return block(d, []word{
 		{"scope", func(d *caddyfile.Dispenser) error {
-			list := d.RemainingArgs() // its text is for a consent page
+			list := d.RemainingArgs() // its text is for the consent page
 			if len(list) == 0 || len(list) > 2 {
 				return d.Errf("scope takes a name, and may take a text in quotation marks")
 			}
 			if err := p.declare(r, list[0]); err != nil {
 				return d.WrapErr(err)
+			}
+			if len(list) == 2 {
+				return r.describe(d, list[0], list[1])
 			}
 			return nil
 		}},
@@ -401,86 +404,14 @@ func (p *Pool) declare(r *Resource, scope string) error {
 	return nil
 }
 
-func (p *Pool) parseClient(d *caddyfile.Dispenser) error {
-	c := &Client{Where: where(d)}
-	var err error
-	if c.ID, err = one(d); err != nil {
-		return err
+// describe keeps what people read about a scope before they agree.
+func (r *Resource) describe(d *caddyfile.Dispenser, scope, text string) error {
+	if strings.TrimSpace(text) == "" {
+		return d.Errf("scope %s: an empty text; leave it out, or say what the scope lets an application do", scope)
 	}
-	if !pool.ValidClientID(pool.ClientID(c.ID)) {
-		return d.Errf("client %q: an id is 1 to 128 letters, digits, . _ ~ - and does not look like a UUID", c.ID)
+	if r.Texts == nil {
+		r.Texts = map[string]string{}
 	}
-	for _, other := range p.Clients {
-		if other.ID == c.ID {
-			return d.Errf("client %s is configured already, at %s", c.ID, other.Where)
-		}
-	}
-	p.Clients = append(p.Clients, c)
-	return block(d, []word{
-		{"name", into(&c.Name)},
-		{"secret", c.parseSecret},
-		{"redirect", add(&c.Redirects)},
-		{"grant", c.parseGrant},
-		{"scopes", add(&c.Scopes)},
-		{"default_scopes", add(&c.DefaultScopes)},
-		{"resources", add(&c.Resources)},
-		{"default_resource", into(&c.DefaultResource)},
-		{"auth", choice(&c.Auth, "client_secret_basic", "client_secret_post", "none")},
-		{"native", toggle(&c.Native)},
-		{"pkce", c.parsePKCE},
-		{"rotate", c.parseRotate},
-		{"token", c.parseToken},
-		{"id_signing_alg", choice(&c.IDSigningAlg, "ES256", "RS256")},
-		{"disabled", toggle(&c.Disabled)},
-	})
-}
-
-func (c *Client) parseSecret(d *caddyfile.Dispenser) error {
-	list, err := args(d)
-	if err != nil {
-		return d.Err("secret needs a value such as {env.NAME} or {file./path}")
-	}
-	if c.Secrets = append(c.Secrets, list...); len(c.Secrets) > 2 {
-		return d.Errf("client %s: at most two secrets may live at once", c.ID)
-	}
+	r.Texts[scope] = text
 	return nil
-}
-
-func (c *Client) parseGrant(d *caddyfile.Dispenser) error {
-	list, err := args(d)
-	if err != nil {
-		return err
-	}
-	known := []string{"authorization_code", "refresh_token", "client_credentials"}
-	if !slices.Contains(known, list[0]) {
-		return d.Errf("grant %q: this build does not have it%s", list[0], suggestion(list[0], known))
-	}
-	c.Grants = append(c.Grants, Grant{Type: list[0], Scopes: list[1:]})
-	return nil
-}
-
-func (c *Client) parsePKCE(d *caddyfile.Dispenser) error {
-	text, err := one(d)
-	if err == nil && text != "optional" {
-		err = d.Errf("pkce: it is required unless you write `pkce optional`")
-	}
-	c.PKCEOptional = true
-	return err
-}
-
-func (c *Client) parseRotate(d *caddyfile.Dispenser) error {
-	var text string
-	if err := choice(&text, "on", "off")(d); err != nil {
-		return err
-	}
-	c.RotateOff = text == "off"
-	return nil
-}
-
-func (c *Client) parseToken(d *caddyfile.Dispenser) error {
-	if err := none(d); err != nil {
-		return err
-	}
-	c.Token = &TokenPolicy{}
-	return block(d, []word{{"access", duration(&c.Token.Access)}, {"id", duration(&c.Token.ID)}, {"refresh", duration(&c.Token.Refresh)}})
 }

@@ -69,13 +69,16 @@ func poolArgument(h httpcaddyfile.Helper) (string, error) {
 //		public <path>…
 //		resource <uri>
 //		headers <preset>
+//		cors <origin>…
+//		strict
 //		strip_token
 //	}
 func parseRequire(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	return parseGate(h, "")
 }
 
-// parsePublic reads `gatehouse_public [<matcher>]`: on purpose open to all.
+// parsePublic reads `gatehouse_public [<matcher>] [pool:<name>]`: on purpose
+// open to all.
 func parsePublic(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	return parseGate(h, "public")
 }
@@ -95,9 +98,11 @@ func parseGate(h httpcaddyfile.Helper, mode string) ([]httpcaddyfile.ConfigValue
 		gate.MatcherSetsRaw = caddyhttp.RawMatcherSets{caddy.ModuleMap(matcher)}
 	}
 	h.Next() // the directive's name again
-	gate.Conditions = h.RemainingArgs()
+	if err := gate.arguments(h); err != nil {
+		return nil, err
+	}
 	if mode == "public" && len(gate.Conditions) > 0 {
-		return nil, h.Errf("gatehouse_public takes no conditions: it refuses nobody")
+		return nil, h.Errf("gatehouse_public takes no condition but pool:NAME: it refuses nobody")
 	}
 	if err := gate.block(h.Dispenser); err != nil {
 		return nil, err
@@ -108,12 +113,33 @@ func parseGate(h httpcaddyfile.Helper, mode string) ([]httpcaddyfile.ConfigValue
 	return h.NewRoute(nil, gate), nil
 }
 
+// arguments reads the conditions of a line. pool:NAME is none: it says whose
+// gate it is.
+func (g *Gate) arguments(h httpcaddyfile.Helper) error {
+	for _, c := range h.RemainingArgs() {
+		name, ok := strings.CutPrefix(c, poolCondition)
+		switch {
+		case !ok:
+			g.Conditions = append(g.Conditions, c)
+		case name == "":
+			return h.Errf("condition %q: say which, as in pool:name", c)
+		case g.Pool != "":
+			return h.Errf("condition %q: the gate belongs to the pool %s already: a gate has one pool", c, g.Pool)
+		default:
+			g.Pool = name
+		}
+	}
+	return nil
+}
+
 // block reads what may stand in a gate's braces.
 func (g *Gate) block(d *caddyfile.Dispenser) error {
 	return block(d, []word{
 		{"public", add(&g.Public)},
 		{"resource", into(&g.Resource)},
 		{"headers", choice(&g.Headers, "default", "remote", "x-forwarded", "alb", "none")},
+		{"cors", add(&g.CORS)},
+		{"strict", toggle(&g.Strict)},
 		{"strip_token", toggle(&g.StripToken)},
 	})
 }

@@ -93,8 +93,12 @@ type Gate struct {
 	// in here, not on the route, so that lines run in the order of the file.
 	MatcherSetsRaw caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
 	// Conditions are what a caller must meet, all of them: scope:x, client:x,
-	// group:a|b, browser, api.
+	// group:a|b, acr:x, max_age:5m, browser, api.
 	Conditions []string `json:"conditions,omitempty"`
+	// CORS are the origins whose scripts may call the site, with its cookie too.
+	CORS []string `json:"cors,omitempty"`
+	// Strict refuses requests while revocations may be more than 5 s old.
+	Strict bool `json:"strict,omitempty"`
 	// Public paths are open to all: exact, or ending in /*.
 	Public []string `json:"public,omitempty"`
 	// Resource is the audience of tokens for this site; its origin by default.
@@ -111,7 +115,7 @@ type Gate struct {
 	matchers caddyhttp.MatcherSets
 	rule     guard.Rule
 	origins  []string
-	handled  []string // those of them whose errors are handled by routes
+	handled  []string // origins, and patterns of them, whose errors are handled by routes
 	gate     *guard.Gate
 }
 
@@ -167,7 +171,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	}
 	defer leave()
 	ctx := mux.WithClient(r.Context(), client)
-	if slices.Contains(g.handled, client.Origin) {
+	if g.handles(client.Origin) {
 		ctx = guard.WithMemory(ctx, memoryOf(r))
 	}
 	r = r.WithContext(ctx)
@@ -231,11 +235,16 @@ func (g *Gate) applies(r *http.Request, origURI string) (bool, error) {
 	return false, nil
 }
 
+// handles reports whether routes for errors answer for an origin.
+func (g *Gate) handles(origin string) bool {
+	return slices.ContainsFunc(g.handled, func(pattern string) bool { return reaches(pattern, origin) })
+}
+
 // deny answers a refusal: a page for a person, unless the site handles errors
 // itself; else an error of Caddy's, whose headers are already set.
 func (g *Gate) deny(w http.ResponseWriter, r *http.Request, origin string, d *guard.Denial) error {
 	maps.Copy(w.Header(), d.Header)
-	if d.Browser && !slices.Contains(g.handled, origin) {
+	if d.Browser && !g.handles(origin) {
 		g.app.engine.DenialPage(w, r, g.Pool, d)
 		return nil
 	}

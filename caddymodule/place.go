@@ -42,6 +42,7 @@ func (a *App) place() error {
 		return fmt.Errorf("gatehouse: %w", err)
 	}
 	a.dropUnused()
+	f.judgePatterns()
 	f.judgeGates()
 	f.judgeOpen()
 	f.judgePools()
@@ -67,6 +68,46 @@ func (a *App) dropUnused() {
 	a.config.Pools = slices.DeleteFunc(a.config.Pools, func(p authcore.PoolConfig) bool { return p.Name == defaultPool })
 }
 
+// judgePatterns refuses a gate on a site of many origins that has no name as a
+// resource, or where nobody could be sent back to after signing in.
+func (f *finds) judgePatterns() {
+	for _, g := range f.gates {
+		i := slices.IndexFunc(g.origins, isPattern)
+		if i < 0 {
+			continue
+		}
+		what := "with a wildcard"
+		if isAny(g.origins[i]) {
+			what = "without a host name"
+			if rule := g.gate.rule; !rule.API && rule.Mode != guard.Public {
+				f.problems = append(f.problems, at(g.gate.Where, errors.New("a site without a host name has no origin that people could be sent back to after signing in: give it an address such as app.example.com, or let it take tokens only with the condition `api`")))
+				continue
+			}
+		}
+		switch names := f.resources(g); len(names) {
+		case 1:
+		case 0:
+			f.problems = append(f.problems, at(g.gate.Where, fmt.Errorf("a site %s has no name as a resource: add `resource https://api.example.com`, the audience of its tokens, in the braces of the gate", what)))
+		default:
+			f.problems = append(f.problems, at(g.gate.Where, fmt.Errorf("a site %s that has several resources, %s: say `resource` at this gate too", what, strings.Join(names, ", "))))
+		}
+	}
+}
+
+// resources returns the name of the resource that a gate says, or those that
+// other lines of its site say.
+func (f *finds) resources(g gateFound) (names []string) {
+	if g.gate.Resource != "" {
+		return []string{g.gate.Resource}
+	}
+	for _, other := range f.gates {
+		if other.route == g.route && other.gate.Resource != "" && slices.Equal(other.origins, g.origins) {
+			names = appendNew(names, []string{other.gate.Resource})
+		}
+	}
+	return names
+}
+
 // judgeGates refuses a gate whose site cannot be signed in to: the gate's own
 // paths, the callback among them, must come to some gate.
 func (f *finds) judgeGates() {
@@ -81,7 +122,7 @@ func (f *finds) judgeGates() {
 			continue
 		}
 		for _, o := range g.origins {
-			if !slices.Contains(reached, o) {
+			if !slices.ContainsFunc(reached, func(r string) bool { return reaches(r, o) }) {
 				f.problems = append(f.problems, at(g.gate.Where, fmt.Errorf("nobody could sign in to %s: %s/* comes to no gate, since path matchers stand around them: put gatehouse_public, or another gatehouse_require, where the rest of the site is", o, oneSitePrefix)))
 				break
 			}
@@ -93,46 +134,78 @@ func (f *finds) judgeGates() {
 // hand the cookies of a login to somebody behind it: a gate takes them away.
 func (f *finds) judgeOpen() {
 	for _, open := range f.open {
-		near := func(route int, origins []string) bool {
-			return route == open.route || slices.ContainsFunc(origins, func(o string) bool { return slices.Contains(open.origins, o) })
+		near := func(route int, origins []string, whole bool) bool {
+			return route == open.route || slices.ContainsFunc(origins, func(o string) bool {
+				return slices.ContainsFunc(open.origins, func(p string) bool { return p == o || !whole && reaches(p, o) })
+			})
 		}
-		i := slices.IndexFunc(f.gates, func(g gateFound) bool { return near(g.route, g.origins) })
-		j := slices.IndexFunc(f.logins, func(l loginFound) bool { return near(l.route, l.origins) })
+		i := slices.IndexFunc(f.gates, func(g gateFound) bool { return near(g.route, g.origins, g.whole) })
+		j := slices.IndexFunc(f.logins, func(l loginFound) bool { return near(l.route, l.origins, true) })
 		where, has := "", "a gate, can be reached without one"
 		switch {
 		case i >= 0:
 			where = f.gates[i].gate.Where
 		case j >= 0:
 			where, has = f.logins[j].login.Where, "the login, can be reached without a gate"
-		case !open.errors:
+		case open.errors != nil:
+			where = open.errors.Where
+		default:
 			continue
 		}
 		site := "a site"
-		if len(open.origins) > 0 {
+		if len(open.origins) > 0 && !isAny(open.origins[0]) {
 			site = open.origins[0]
 		}
 		f.problems = append(f.problems, at(where, fmt.Errorf("%s on %s, which has %s: add gatehouse_require, or gatehouse_public to say that it is open", open.name, site, has)))
 	}
 }
 
-// judgePools refuses two pools on one origin.
+// claim is what says that origins belong to a pool.
+type claim struct {
+	pool, where string
+	origins     []string
+	route       int
+	whole       bool
+}
+
+// judgePools refuses two pools on one origin. Of a pattern and an origin that
+// it covers each may have its own pool if they are sites of their own: Caddy
+// takes the nearest name. Not so if one request could come to both.
 func (f *finds) judgePools() {
-	pools, places := map[string]string{}, map[string]string{}
-	claim := func(origins []string, name, where string) {
-		for _, o := range origins {
-			if other, ok := pools[o]; ok && other != name {
-				f.problems = append(f.problems, at(where, fmt.Errorf("%s belongs to the pool %s already, by %s: one origin has one pool", o, other, places[o])))
-				return
-			}
-			pools[o], places[o] = name, where
-		}
-	}
+	var claims []claim
 	for _, l := range f.logins {
-		claim(slices.Concat(l.origins, l.behind), l.login.Pool, l.login.Where)
+		claims = append(claims, claim{l.login.Pool, l.login.Where, slices.Concat(l.origins, l.behind), l.route, true})
 	}
 	for _, g := range f.gates {
-		claim(g.origins, g.gate.Pool, g.gate.Where)
+		claims = append(claims, claim{g.gate.Pool, g.gate.Where, g.origins, g.route, g.whole})
 	}
+	for i, c := range claims {
+		for _, earlier := range claims[:i] {
+			if c.pool == earlier.pool {
+				continue
+			}
+			apart := c.route != earlier.route && c.whole && earlier.whole
+			if o, ok := common(c.origins, earlier.origins, apart); ok {
+				f.problems = append(f.problems, at(c.where, fmt.Errorf("%s belongs to the pool %s already, by %s: one origin has one pool", o, earlier.pool, earlier.where)))
+				break
+			}
+		}
+	}
+}
+
+// common finds an origin of both lists; of patterns too, unless they are apart.
+func common(a, b []string, apart bool) (string, bool) {
+	for _, x := range a {
+		for _, y := range b {
+			switch {
+			case x == y, !apart && reaches(y, x):
+				return x, true
+			case !apart && reaches(x, y):
+				return y, true
+			}
+		}
+	}
+	return "", false
 }
 
 // settle turns what was found into one pool's configuration.
@@ -147,9 +220,12 @@ func (f *finds) settle(a *App, p *authcore.PoolConfig) {
 			continue
 		}
 		for _, o := range g.origins {
-			same := func(s authcore.SiteConfig) bool { return s.Origin == o && s.Resource == g.gate.Resource }
-			if !slices.ContainsFunc(p.Sites, same) {
-				p.Sites = append(p.Sites, authcore.SiteConfig{Origin: o, Resource: g.gate.Resource})
+			site := authcore.SiteConfig{Origin: known([]string{o})[0], Resource: g.gate.Resource}
+			if names := f.resources(g); isPattern(o) && len(names) == 1 {
+				site.Resource = names[0]
+			}
+			if !slices.Contains(p.Sites, site) {
+				p.Sites = append(p.Sites, site)
 			}
 		}
 		if p.Login.Origin == "" {

@@ -54,11 +54,13 @@ type TokenPolicy struct {
 
 // Resource is an API and the scopes that it owns.
 type Resource struct {
-	ID         string         `json:"id"` // absolute URI
-	Scopes     []string       `json:"scopes,omitempty"`
-	TokenTTL   caddy.Duration `json:"token_ttl,omitempty"`   // the pool's by default
-	SigningAlg string         `json:"signing_alg,omitempty"` // the pool's by default
-	Where      string         `json:"where,omitempty"`
+	ID     string   `json:"id"` // absolute URI
+	Scopes []string `json:"scopes,omitempty"`
+	// Texts are what people read about scopes before they agree.
+	Texts      map[string]string `json:"texts,omitempty"`
+	TokenTTL   caddy.Duration    `json:"token_ttl,omitempty"`   // the pool's by default
+	SigningAlg string            `json:"signing_alg,omitempty"` // the pool's by default
+	Where      string            `json:"where,omitempty"`
 }
 
 // Client is an application.
@@ -68,7 +70,10 @@ type Client struct {
 	Secrets         []string     `json:"secrets,omitempty"` // at most two, as {env.X} or {file./path}; none: a public client
 	Auth            string       `json:"auth,omitempty"`    // client_secret_basic, client_secret_post or none
 	Redirects       []string     `json:"redirect_uris,omitempty"`
-	Grants          []Grant      `json:"grants,omitempty"` // authorization_code and refresh_token by default
+	Logouts         []string     `json:"logout_redirect_uris,omitempty"` // where people may be sent after signing out
+	Origins         []string     `json:"origins,omitempty"`              // whose scripts may call the login host's endpoints
+	Consent         bool         `json:"consent,omitempty"`              // people are asked before they share anything with it
+	Grants          []Grant      `json:"grants,omitempty"`               // authorization_code and refresh_token by default
 	Scopes          []string     `json:"scopes,omitempty"`
 	DefaultScopes   []string     `json:"default_scopes,omitempty"`
 	Resources       []string     `json:"resources,omitempty"` // those that declare its scopes by default
@@ -173,7 +178,7 @@ func (p *Pool) resolve(name string, repl *caddy.Replacer) (authcore.PoolConfig, 
 		out.SigningAlg, out.IDSigningAlg = t.SigningAlg, t.IDSigningAlg
 	}
 	for _, r := range p.Resources {
-		out.Resources = append(out.Resources, authcore.ResourceConfig{ID: r.ID, Scopes: r.Scopes, TokenTTL: time.Duration(r.TokenTTL), SigningAlg: r.SigningAlg, Where: r.Where})
+		out.Resources = append(out.Resources, authcore.ResourceConfig{ID: r.ID, Scopes: r.Scopes, Texts: r.Texts, TokenTTL: time.Duration(r.TokenTTL), SigningAlg: r.SigningAlg, Where: r.Where})
 	}
 	for _, c := range p.Clients {
 		client, err := c.resolve(repl)
@@ -198,6 +203,7 @@ func knownFactor(name string) error {
 func (c *Client) resolve(repl *caddy.Replacer) (authcore.ClientConfig, error) {
 	out := authcore.ClientConfig{
 		ID: c.ID, Name: c.Name, Auth: c.Auth, Redirects: c.Redirects, Scopes: c.Scopes,
+		Logouts: c.Logouts, Origins: c.Origins, Consent: c.Consent,
 		DefaultScopes: c.DefaultScopes, Resources: c.Resources, DefaultResource: c.DefaultResource, Native: c.Native,
 		PKCEOptional: c.PKCEOptional, RotateOff: c.RotateOff, IDSigningAlg: c.IDSigningAlg, Disabled: c.Disabled, Where: c.Where,
 	}
@@ -239,7 +245,7 @@ func (a *App) known(name, where string) error {
 
 // parse turns a gate's configuration into a rule.
 func (g *Gate) parse() (guard.Rule, error) {
-	rule := guard.Rule{Mode: guard.Mode(g.Mode), Public: g.Public, Headers: g.Headers, Strip: g.StripToken, Resource: g.Resource}
+	rule := guard.Rule{Mode: guard.Mode(g.Mode), Public: g.Public, Headers: g.Headers, Strip: g.StripToken, Strict: g.Strict, CORS: g.CORS, Resource: g.Resource}
 	if rule.Headers == "default" {
 		rule.Headers = ""
 	}
@@ -249,6 +255,11 @@ func (g *Gate) parse() (guard.Rule, error) {
 	for _, c := range g.Conditions {
 		if err := addCondition(&rule, c); err != nil {
 			return rule, err
+		}
+	}
+	for _, o := range g.CORS {
+		if err := authcore.ValidateOrigin(o); err != nil {
+			return rule, fmt.Errorf("cors: %w", err)
 		}
 	}
 	if err := rule.Validate(); err != nil {
@@ -262,20 +273,25 @@ func (g *Gate) parse() (guard.Rule, error) {
 	return rule, nil
 }
 
+// poolCondition begins the word of a gate line that names the gate's pool.
+const poolCondition = "pool:"
+
 // conditions lists the words of conditions: with an argument or without.
-func conditions() []string { return []string{"scope:", "client:", "group:", "browser", "api"} }
+func conditions() []string {
+	return []string{"scope:", "client:", "group:", "acr:", "max_age:", "pool:", "browser", "api"}
+}
 
 // laterConditions are words of the Caddyfile that this build cannot check.
-func laterConditions() []string { return []string{"acr", "mfa", "max_age", "pool"} }
+func laterConditions() []string { return []string{"mfa"} }
 
 // addCondition parses one condition into a rule.
 func addCondition(rule *guard.Rule, c string) error {
 	word, arg, hasArg := strings.Cut(c, ":")
 	if slices.Contains(laterConditions(), word) {
-		return fmt.Errorf("condition %q: this build cannot check it", c)
+		return fmt.Errorf("condition %q: this build has no second factors, so nobody could meet it", c)
 	}
-	if (word == "scope" || word == "client" || word == "group") && (!hasArg || arg == "") {
-		return fmt.Errorf("condition %q: say which, as in %s:name; an empty one would deny everybody", c, word)
+	if slices.Contains(conditions(), word+":") && (!hasArg || arg == "") {
+		return fmt.Errorf("condition %q: say which, as in %s:%s; an empty one would deny everybody", c, word, exampleOf(word))
 	}
 	switch word {
 	case "scope":
@@ -294,6 +310,12 @@ func addCondition(rule *guard.Rule, c string) error {
 		rule.Clients = list
 	case "group":
 		rule.Groups = append(rule.Groups, strings.Split(arg, "|"))
+	case "acr":
+		return addACR(rule, arg)
+	case "max_age":
+		return addMaxAge(rule, arg)
+	case "pool":
+		return fmt.Errorf("condition %q: in JSON the gate's member \"pool\" says so", c)
 	case "browser", "api":
 		if hasArg {
 			return fmt.Errorf("condition %q takes no argument", word)
@@ -306,6 +328,46 @@ func addCondition(rule *guard.Rule, c string) error {
 		}
 		return fmt.Errorf("condition %q is unknown%s", c, suggestion(word, conditions()))
 	}
+	return nil
+}
+
+// exampleOf is an argument that a condition might have.
+func exampleOf(word string) string {
+	switch word {
+	case "acr":
+		return pool.AAL1
+	case "max_age":
+		return "5m"
+	}
+	return "name"
+}
+
+// addACR sets the least assurance level, if a person can reach it.
+func addACR(rule *guard.Rule, level string) error {
+	switch {
+	case rule.ACR != "":
+		return fmt.Errorf("condition \"acr:%s\": the line asks for %s already: write the higher one", level, rule.ACR)
+	case level == pool.AAL2 || level == pool.PHR:
+		return fmt.Errorf("condition \"acr:%s\": this build's only factor is the password, which reaches %s, so nobody could meet it", level, pool.AAL1)
+	case level != pool.AAL1:
+		return fmt.Errorf("condition \"acr:%s\": not a level%s", level, suggestion(level, []string{pool.AAL1, pool.AAL2, pool.PHR}))
+	}
+	rule.ACR = level
+	return nil
+}
+
+// addMaxAge sets how long ago a person may have signed in.
+func addMaxAge(rule *guard.Rule, text string) error {
+	age, err := caddy.ParseDuration(text)
+	switch {
+	case rule.MaxAge != 0:
+		return fmt.Errorf("condition \"max_age:%s\": the line has a max_age already: write the shorter one", text)
+	case err != nil || age <= 0:
+		return fmt.Errorf("condition \"max_age:%s\": not a duration such as 5m, 12h or 30d", text)
+	case age%time.Second != 0:
+		return fmt.Errorf("condition \"max_age:%s\": whole seconds only, since the challenge for it has no other", text)
+	}
+	rule.MaxAge = age
 	return nil
 }
 

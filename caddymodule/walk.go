@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -34,8 +35,9 @@ type gateFound struct {
 	gate    *Gate
 	route   int // number of the top-level route, over all servers
 	hosts   []string
-	origins []string
-	auth    bool // requests for /_auth/* come this way
+	origins []string // exact ones, and patterns whose host is * or begins with *.
+	auth    bool     // requests for /_auth/* come this way
+	whole   bool     // no request for its hosts goes on to other top-level routes
 }
 
 // loginFound is a login with one way that leads to it.
@@ -52,7 +54,7 @@ type openFound struct {
 	route   int
 	hosts   []string // empty: any host
 	origins []string
-	errors  bool // on error routes that hold for a host with a gate
+	errors  *Gate // on error routes: a gate whose refusals may come here
 }
 
 // way is what lies between a server and a handler.
@@ -70,6 +72,7 @@ type walker struct {
 	app    *caddyhttp.App
 	server *caddyhttp.Server
 	route  int
+	whole  bool // of the top-level route: it takes every request for its hosts
 	depth  int
 	// errorHosts are the hosts whose errors are handled by routes; any host if
 	// errorAny is set.
@@ -91,20 +94,33 @@ func (f *finds) walk(app *caddyhttp.App, server *caddyhttp.Server, route int) in
 	}
 	gates := len(f.gates)
 	for _, r := range server.Routes {
+		w.whole = whole(r)
 		w.chain(caddyhttp.RouteList{r}, way{auth: true, root: true})
 		w.route++
 	}
 	gated := f.gates[gates:]
 	for _, r := range errorRoutes {
 		open := len(f.open)
+		w.whole = whole(r)
 		w.chain(caddyhttp.RouteList{r}, way{auth: true, root: true, handled: true})
 		for i := range f.open[open:] {
 			o := &f.open[open+i]
-			o.errors = slices.ContainsFunc(gated, func(g gateFound) bool { return meet(g.hosts, o.hosts) })
+			if i := slices.IndexFunc(gated, func(g gateFound) bool { return meet(g.hosts, o.hosts) }); i >= 0 {
+				o.errors = gated[i].gate
+			}
 		}
 		w.route++
 	}
 	return w.route
+}
+
+// whole reports whether a route takes every request for its hosts, and passes
+// none on.
+func whole(r caddyhttp.Route) bool {
+	return r.Terminal && !slices.ContainsFunc(r.MatcherSets, func(set caddyhttp.MatcherSet) bool {
+		_, found := hostsOf(set)
+		return !found || len(set) > 1
+	})
 }
 
 // meet reports whether a host may be among both lists of patterns: then a
@@ -199,29 +215,45 @@ func (w *walker) proxy(name string, on way) {
 	if on.gated {
 		return
 	}
-	own, behind := w.origins(on.hosts)
+	own, behind := w.origins(orAny(on.hosts))
 	w.open = append(w.open, openFound{name: name, route: w.route, hosts: on.hosts, origins: append(own, behind...)})
 }
 
 // gate notes a gate and its origins. The first line must hold for every
 // request: one with a matcher leaves the others open.
 func (w *walker) gate(g *Gate, on way) {
-	if err := w.named(on.hosts); err != nil {
+	if err := w.addressed(on.hosts); err != nil {
 		w.problem(g.Where, err)
+		return
 	}
 	if len(g.matchers) > 0 && !on.gated {
 		w.problem(g.Where, errors.New("the first gatehouse line of a site must have no matcher, or requests that do not match pass unchecked: put `gatehouse_require` or `gatehouse_public` without one before it"))
 	}
-	found := gateFound{gate: g, route: w.route, hosts: on.hosts, auth: on.auth}
-	for _, h := range on.hosts {
+	found := gateFound{gate: g, route: w.route, hosts: on.hosts, auth: on.auth, whole: w.whole}
+	for _, h := range orAny(on.hosts) {
 		own, behind := w.origins([]string{h})
 		found.origins = append(found.origins, append(own, behind...)...)
-		if on.handled || w.errorAny || slices.ContainsFunc(w.errorHosts, func(e string) bool { return covers(e, h) }) {
-			g.handled = appendNew(g.handled, append(own, behind...))
+		own, behind = w.origins(w.handled(h, on))
+		g.handled = appendNew(g.handled, append(own, behind...))
+	}
+	g.origins = appendNew(g.origins, known(found.origins))
+	w.gates = append(w.gates, found)
+}
+
+// handled returns those of a host's names whose errors are handled by routes.
+func (w *walker) handled(host string, on way) (names []string) {
+	if on.handled || w.errorAny {
+		return []string{host}
+	}
+	for _, e := range w.errorHosts {
+		switch {
+		case host != anyHost && covers(e, host):
+			return []string{host}
+		case host == anyHost || covers(host, e):
+			names = append(names, e)
 		}
 	}
-	g.origins = appendNew(g.origins, found.origins)
-	w.gates = append(w.gates, found)
+	return names
 }
 
 // login notes a login and its origins.
@@ -236,15 +268,26 @@ func (w *walker) login(l *Login, on way) {
 	w.logins = append(w.logins, loginFound{l, w.route, own, behind})
 }
 
-// errNoName refuses a site without a host name of its own.
-var errNoName = errors.New("the site has no host name, and so no origin: give it an address such as app.example.com; this build takes no wildcards here")
-
 // named demands that every host is one, so that each has an origin.
 func (w *walker) named(hosts []string) error {
 	if len(hosts) == 0 || slices.ContainsFunc(hosts, func(h string) bool { return strings.ContainsAny(h, "*{}") }) {
-		return errNoName
+		return errors.New("a login needs a site with a host name of its own, and so an origin: give it an address such as login.example.com, without wildcard and placeholder")
 	}
-	if own, _ := w.origins(hosts); len(own) == 0 {
+	return w.addressed(hosts)
+}
+
+// addressed demands hosts that a gate can stand for: names, names whose first
+// label is a wildcard, or none at all.
+func (w *walker) addressed(hosts []string) error {
+	for _, h := range hosts {
+		if strings.ContainsAny(h, "{}") {
+			return fmt.Errorf("the host name %s has a placeholder, and so no origin that is known: write the name out, or as {$NAME}, which is read with the file", h)
+		}
+		if rest, _ := strings.CutPrefix(h, "*."); strings.Contains(rest, "*") {
+			return fmt.Errorf("the host name %s: a wildcard may only be the whole first label, as in *.example.com", h)
+		}
+	}
+	if own, _ := w.origins(orAny(hosts)); len(own) == 0 {
 		return errors.New("the site listens on no network port, and so has no origin")
 	}
 	return nil
@@ -334,9 +377,10 @@ func admits(r caddyhttp.Route, path string) bool {
 	})
 }
 
-// origins combines hosts with the server's ports and schemes. A host with a
-// wildcard or a placeholder has no origin. behind are the origins that a
-// plain-HTTP site has if a trusted proxy in front of it ends TLS.
+// origins combines hosts with the server's ports and schemes; a wildcard gives
+// a pattern of origins. A host with a placeholder has none. behind are the
+// origins that a plain-HTTP site has if a trusted proxy in front of it ends
+// TLS.
 func (w *walker) origins(hosts []string) (own, behind []string) {
 	for _, listen := range w.server.Listen {
 		addr, err := caddy.ParseNetworkAddress(listen)
@@ -350,7 +394,7 @@ func (w *walker) origins(hosts []string) (own, behind []string) {
 				scheme = "https"
 			}
 			for _, h := range hosts {
-				if strings.ContainsAny(h, "*{}") {
+				if strings.ContainsAny(h, "{}") {
 					continue
 				}
 				own = appendNew(own, []string{origin(scheme, w.withPort(scheme, h, port))})
