@@ -100,9 +100,7 @@ func (h *Handler) Mount(m *mux.Mux, site Site) {
 
 	m.Page("GET "+authorizePath, e.authorize)
 	m.Entry("POST "+authorizePath, e.carryOver)
-	m.API("POST "+tokenPath, e.token)
-	m.API("GET "+userInfoPath, e.userInfo)
-	m.API("POST "+userInfoPath, e.userInfo)
+	e.mountTokens(m)
 	m.Public("GET "+jwksPath, publicAge, e.keys(pool.TokenKeys))
 	m.Public("GET "+assertionJWKSPath, publicAge, e.keys(pool.AssertionKeys))
 
