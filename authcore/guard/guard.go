@@ -50,11 +50,12 @@ type Guard struct {
 	now          func() time.Time
 	log          *slog.Logger
 	cache        *cache
+	streams      streams
 }
 
 // New returns a Guard.
 func New(c Config) *Guard {
-	g := &Guard{tokens: c.Tokens, sessions: c.Sessions, secret: c.Secret, logoutTicket: c.LogoutTicket, now: c.Now, log: c.Logger, cache: newCache()}
+	g := &Guard{tokens: c.Tokens, sessions: c.Sessions, secret: c.Secret, logoutTicket: c.LogoutTicket, now: c.Now, log: c.Logger, cache: newCache(), streams: streams{open: map[*stream]struct{}{}}}
 	if g.now == nil {
 		g.now = time.Now
 	}
