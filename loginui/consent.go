@@ -13,14 +13,11 @@ var personalScopes = []string{"openid", "profile", "email", "phone", "address", 
 // consent names who asks, where the answer goes and all that is asked for: a
 // name alone can be anybody's.
 func consent(w *words, p page.Consent) (view, error) {
-	client, host := tidy(p.ClientName, maxName), tidy(p.ClientHost, maxName)
+	host := tidy(p.ClientHost, maxDetail) // the end of a host counts most
 	v := view{Heading: w.say("consent"), Who: account(p.Account)}
-	if client == "" {
-		client, host = labelOr(host, w.say("consent.unnamed")), ""
-	}
-	v.Lead = w.say("consent.lead", "client", client)
-	if host != "" && host != client {
-		v.Lead = w.say("consent.lead.host", "client", client, "host", host)
+	v.Lead = w.say("consent.lead", "client", labelOr(p.ClientName, w.say("consent.unnamed")))
+	if host != "" {
+		v.Parts = append(v.Parts, part{Class: "list", Heading: w.say("consent.host"), Entries: []entry{{Code: host}}})
 	}
 	if p.Local {
 		v.Note = &note{Text: w.say("consent.local")}
