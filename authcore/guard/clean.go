@@ -16,6 +16,11 @@ type credentials struct {
 	cookies []string // the Cookie header as it came, for what is ours in it
 }
 
+// request is a request with the cookies as they came.
+func (c credentials) request() *http.Request {
+	return &http.Request{Header: http.Header{"Cookie": c.cookies}}
+}
+
 // readCredentials reads the Authorization header and the site's cookie. Two
 // Authorization headers, or a Bearer that is not one token, are bad: there is
 // no falling back to a cookie after a bad bearer.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
@@ -19,6 +21,7 @@ type passed struct {
 	creds credentials
 
 	denied bool // an earlier line refused who it is
+	listed bool // sent by a script of an origin that may use our cookie
 }
 
 type passedKey struct{}
@@ -45,49 +48,93 @@ func WithMemory(ctx context.Context, m *Memory) context.Context {
 // judges its own conditions.
 func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
 	client := mux.ClientOf(r)
-	s, ok := g.sites[client.Origin]
-	if !ok {
+	s := g.site(client.Origin)
+	if s == nil {
 		clean(r)
 		return &Denial{Status: http.StatusMisdirectedRequest, Cause: fault.New(fault.NotFound, "no site here has this host")}
 	}
-	seen, _ := r.Context().Value(passedKey{}).(*passed)
-	if seen == nil || seen.site.Pool.ID != s.Pool.ID {
-		var handled bool
-		var err error
-		if seen = recall(r, s); seen == nil {
-			seen = &passed{site: s, creds: readCredentials(r, s)}
-			remember(r, seen)
-			handled, err = g.own(w, r, s, seen.creds, client) // reads cookies that clean takes away
-		}
-		clean(r)
-		if handled || err != nil {
+	origin := ""
+	if len(g.rule.CORS) > 0 {
+		origin = g.rule.listed(r.Header)
+		share(w.Header(), origin) // refusals too: a script must be able to read its challenge
+		if handled, err := g.preflight(w, r, s, client, origin); handled {
 			return err
 		}
-		r = r.WithContext(context.WithValue(r.Context(), passedKey{}, seen))
 	}
+	r, seen, handled, err := g.meet(w, r, s, client)
+	if handled || err != nil {
+		return err
+	}
+	seen.listed = seen.listed || origin != ""
 	if g.rule.Resource == "" {
 		s = seen.site // lines add up: what an earlier one wants, this one does not undo
 	}
-	public := g.rule.Mode == Public || len(g.rule.Public) > 0 && g.rule.open(rawPath(client.OrigURI), r.URL.EscapedPath())
-	e, err := g.who(r, s, seen)
-	if err == nil && public && (seen.denied || e.principal.Browser && sameOrigin(r) != nil) {
-		e, err = nil, errAnonymous // who was refused is not named, and what another site sends is nobody's word
+	if len(g.rule.CORS) > 0 {
+		w = &sharing{ResponseWriter: w, origin: origin}
 	}
+	if g.rule.Mode == Public || len(g.rule.Public) > 0 && g.rule.open(rawPath(client.OrigURI), r.URL.EscapedPath()) {
+		return g.welcome(w, r, s, seen, next)
+	}
+	e, err := g.who(r, s, seen)
 	if err != nil {
 		stripIdentity(r.Header) // an earlier line may have named the caller
-		if !public {
-			return g.refuse(w, r, s, seen.creds, client, err)
-		}
+		return g.refuse(w, r, s, seen.creds, client, err)
 	}
 	seen.entry = e
-	if !public {
-		if err := g.admit(r, s, seen); err != nil {
-			seen.denied = true
-			stripIdentity(r.Header)
-			return err
+	if err := g.admit(r, s, seen); err != nil {
+		seen.denied = true
+		stripIdentity(r.Header)
+		if e.principal.Browser && errors.Is(err, fault.InsufficientUserAuth) && navigation(r) {
+			return g.signIn(w, r, s, seen.creds, client.OrigURI)
 		}
+		return err
 	}
+	w, r, done := g.follow(w, r, s, seen)
+	defer done()
 	return g.pass(w, r, s, seen, next)
+}
+
+// meet cleans a request and reads its credentials, at the first gate that it
+// comes to, and answers what is the site's own.
+func (g *Gate) meet(w http.ResponseWriter, r *http.Request, s *site, client mux.Client) (_ *http.Request, seen *passed, handled bool, err error) {
+	seen, _ = r.Context().Value(passedKey{}).(*passed)
+	if seen != nil && seen.site.Pool.ID == s.Pool.ID {
+		return r, seen, false, nil
+	}
+	if seen = recall(r, s); seen == nil {
+		seen = &passed{site: s, creds: readCredentials(r, s)}
+		remember(r, seen)
+		handled, err = g.own(w, r, s, seen.creds, client) // reads cookies that clean takes away
+	}
+	clean(r)
+	if handled || err != nil {
+		return r, seen, handled, err
+	}
+	return r.WithContext(context.WithValue(r.Context(), passedKey{}, seen)), seen, false, nil
+}
+
+// welcome lets everybody pass, and names who can be named: not who was
+// refused, not by the word of another site, and not by a session that may have
+// ended where that matters.
+func (g *Gate) welcome(w http.ResponseWriter, r *http.Request, s *site, seen *passed, next Next) error {
+	e, err := g.who(r, s, seen)
+	if err == nil && (seen.denied || g.stale() || e.principal.Browser && !seen.listed && sameOrigin(r) != nil) {
+		e = nil
+	}
+	if err != nil || e == nil {
+		e = nil
+		stripIdentity(r.Header) // an earlier line may have named the caller
+	}
+	seen.entry = e
+	return g.pass(w, r, s, seen, next)
+}
+
+// maxStale is how old the news of revocations may be at a strict gate.
+const maxStale = 5 * time.Second
+
+// stale reports whether revocations may have been missed that matter here.
+func (g *Gate) stale() bool {
+	return g.rule.Strict && g.guard.tokens.Revocations().Age() > maxStale
 }
 
 // recall returns what was found out before the site failed to answer.
@@ -147,20 +194,25 @@ func (g *Gate) admit(r *http.Request, s *site, seen *passed) error {
 		if g.rule.API {
 			return g.challenge(s, errAnonymous)
 		}
-		if err := sameOrigin(r); err != nil {
-			return err
+		if !seen.listed {
+			if err := sameOrigin(r); err != nil {
+				return err
+			}
 		}
 	}
-	lacks := g.rule.judge(who)
-	if lacks == (missing{}) {
-		return nil
+	if g.stale() {
+		return unavailable(r, fault.New(fault.Unavailable, "news of what has ended is late"))
 	}
-	if lacks.scope {
-		return g.challenge(s, fault.New(fault.InsufficientScope, lacks.reason))
+	lacks := g.rule.judge(who, g.guard.now)
+	switch lacks.code {
+	case "":
+		return nil
+	case fault.InsufficientScope, fault.InsufficientUserAuth:
+		return g.challenge(s, fault.New(lacks.code, lacks.reason))
 	}
 	d := &Denial{
 		Status: http.StatusForbidden, Header: http.Header{"Cache-Control": {"no-store"}},
-		Cause: fault.New(fault.Forbidden, lacks.reason), Browser: who.Browser && navigation(r),
+		Cause: fault.New(lacks.code, lacks.reason), Browser: who.Browser && navigation(r),
 	}
 	if d.Browser {
 		d.SignOut = s.Origin + logoutPath
@@ -178,7 +230,7 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, s *site, seen *passe
 		who = seen.entry.principal
 		stripIdentity(r.Header)
 		if err := g.guard.name(r.Context(), r.Header, s, &g.rule, seen.entry); err != nil {
-			return unavailable(err)
+			return unavailable(r, err)
 		}
 	}
 	// A token goes on to the resource that it is meant for, and nowhere else.
@@ -200,25 +252,28 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, s *site, c credent
 	switch {
 	case errors.Is(err, errAnonymous):
 		if !g.rule.API && navigation(r) {
-			return g.guard.signIn(w, r, s, c, client.OrigURI)
+			return g.signIn(w, r, s, c, client.OrigURI)
 		}
 		return g.challenge(s, err)
 	case errors.Is(err, fault.InvalidToken):
 		return g.challenge(s, err)
 	}
-	return unavailable(err)
+	return unavailable(r, err)
 }
 
-// challenge is the answer to an API caller (RFC 6750 3, RFC 9728 5.1).
+// challenge is the answer to an API caller (RFC 6750 3, RFC 9470 3, RFC 9728 5.1).
 func (g *Gate) challenge(s *site, err error) *Denial {
 	d := &Denial{Status: http.StatusUnauthorized, Cause: err, Header: http.Header{"Cache-Control": {"no-store"}}}
 	value := s.challenge
-	switch fault.CodeOf(err) {
-	case fault.InvalidToken:
-		value += `, error="invalid_token", error_description="` + fault.TextOf(err) + `"`
+	switch code := fault.CodeOf(err); code {
 	case fault.InsufficientScope:
 		d.Status = http.StatusForbidden
-		value += `, error="insufficient_scope", error_description="` + fault.TextOf(err) + `"`
+		fallthrough
+	case fault.InvalidToken, fault.InsufficientUserAuth:
+		value += `, error="` + string(code) + `", error_description="` + fault.TextOf(err) + `"`
+		if code == fault.InsufficientUserAuth {
+			value += g.rule.wanted()
+		}
 	}
 	if len(g.rule.Scopes) > 0 {
 		value += `, scope="` + strings.Join(g.rule.Scopes, " ") + `"`
@@ -227,10 +282,25 @@ func (g *Gate) challenge(s *site, err error) *Denial {
 	return d
 }
 
+// wanted says in a challenge what sign-in would do.
+func (r *Rule) wanted() string {
+	value := ""
+	if r.ACR != "" {
+		value += `, acr_values="` + r.ACR + `"`
+	}
+	if r.MaxAge > 0 {
+		value += `, max_age="` + seconds(r.MaxAge) + `"`
+	}
+	return value
+}
+
+// seconds writes a duration as the protocols do.
+func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
+
 // unavailable is the answer when we cannot find out.
-func unavailable(err error) *Denial {
+func unavailable(r *http.Request, err error) *Denial {
 	return &Denial{
-		Status: http.StatusServiceUnavailable, Cause: err,
+		Status: http.StatusServiceUnavailable, Cause: err, Browser: navigation(r),
 		Header: http.Header{"Retry-After": {"5"}, "Cache-Control": {"no-store"}},
 	}
 }
@@ -267,6 +337,14 @@ func sameOrigin(r *http.Request) error {
 func rawPath(uri string) string {
 	if u, err := url.ParseRequestURI(uri); err == nil {
 		return u.EscapedPath()
+	}
+	return ""
+}
+
+// decodedPath is the path of a request URI, decoded once.
+func decodedPath(uri string) string {
+	if u, err := url.ParseRequestURI(uri); err == nil {
+		return u.Path
 	}
 	return ""
 }

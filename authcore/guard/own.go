@@ -23,7 +23,7 @@ func (g *Gate) own(w http.ResponseWriter, r *http.Request, s *site, c credential
 	}
 	switch u.Path {
 	case CallbackPath:
-		return true, only(w, r, http.MethodGet, func() error { return g.guard.callback(w, r, s, u.Query()) })
+		return true, only(w, r, http.MethodGet, func() error { return g.guard.callback(w, r, s, c, u.Query()) })
 	case mePath:
 		return true, only(w, r, http.MethodGet, func() error { return g.guard.me(w, r, s, c) })
 	case logoutPath:
@@ -32,6 +32,9 @@ func (g *Gate) own(w http.ResponseWriter, r *http.Request, s *site, c credential
 		}
 	}
 	if metadata := s.metadata[u.Path]; metadata != nil {
+		if isPreflight(r) {
+			return true, openToAll(w)
+		}
 		return true, only(w, r, http.MethodGet, func() error { return writeMetadata(w, metadata) })
 	}
 	if strings.HasPrefix(u.Path, ownPrefix) {
@@ -66,11 +69,25 @@ func writeMetadata(w http.ResponseWriter, metadata map[string]any) error {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("Access-Control-Allow-Origin", "*")
+	h.Del(allowCredentials)
+	h.Set(allowOrigin, "*")
 	h.Set("Cache-Control", "public, max-age=300")
 	h.Set("X-Content-Type-Options", "nosniff")
 	_, err = w.Write(body)
 	return err
+}
+
+// openToAll answers the preflight for a document that scripts of every origin
+// may read, with headers of their protocol's (MCP sends its version).
+func openToAll(w http.ResponseWriter) error {
+	h := w.Header()
+	h.Del(allowCredentials)
+	h.Set(allowOrigin, "*")
+	h.Set(allowMethods, "GET, HEAD")
+	h.Set(allowHeaders, "*")
+	h.Set(corsMaxAge, "600")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // me tells a site's own pages who is signed in.
@@ -83,7 +100,7 @@ func (g *Guard) me(w http.ResponseWriter, r *http.Request, s *site, c credential
 		return notSignedIn(s)
 	}
 	if err != nil {
-		return unavailable(err)
+		return unavailable(r, err)
 	}
 	mux.WriteJSON(w, http.StatusOK, meBody(e.principal))
 	return nil
@@ -131,14 +148,14 @@ func (g *Guard) logout(w http.ResponseWriter, r *http.Request, s *site, c creden
 	switch {
 	case errors.Is(err, fault.NotFound):
 	case err != nil:
-		return unavailable(err)
+		return unavailable(r, err)
 	default:
 		ticket, err := g.logoutTicket(r.Context(), s.Pool, live.Session.Parent)
 		if err != nil {
-			return unavailable(err)
+			return unavailable(r, err)
 		}
 		if err := g.sessions.EndSite(r.Context(), s.Pool, c.cookie); err != nil {
-			return unavailable(err)
+			return unavailable(r, err)
 		}
 		to += "?ticket=" + url.QueryEscape(ticket)
 	}

@@ -12,12 +12,13 @@ const maxDecodings = 4
 
 // pathForms returns the forms under which somebody behind the gate might read
 // a raw (escaped) path: as it is, decoded once and more, each also cleaned and
-// with backslashes as slashes. nil means that it cannot be judged: such a path
-// is never public.
+// with backslashes as slashes. nil means that it cannot be judged, as when it
+// has what some cut off as parameters, query or fragment: such a path is never
+// public.
 func pathForms(raw string) []string {
 	var forms []string
 	for range maxDecodings + 1 {
-		if !strings.HasPrefix(raw, "/") || !visibleASCII(raw) || strings.Contains(raw, ";") {
+		if !strings.HasPrefix(raw, "/") || !visibleASCII(raw) || strings.ContainsAny(raw, ";?#") {
 			return nil
 		}
 		clean := path.Clean(strings.ReplaceAll(raw, `\`, "/"))

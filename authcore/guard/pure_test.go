@@ -5,7 +5,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/token"
@@ -37,6 +39,11 @@ func TestPublicPathsHoldUnderEveryReading(t *testing.T) {
 		"/static/%00":               false,
 		"/static/%zz":               false,
 		"/static/\u00e9":            false,
+		"/static/x%23":              false, // some cut a fragment off
+		"/static/..%23/x":           false,
+		"/static/x#/../../admin":    false,
+		"/static/..%3f/x":           false, // and some a query, once decoded
+		"/static/..%253F/x":         false,
 		"/ｈealthz":                  false,
 		"static/x":                  false,
 		"":                          false,
@@ -61,6 +68,9 @@ func FuzzPublicPathsNeverLeaveTheirFolder(f *testing.F) {
 			return
 		}
 		for range 6 {
+			if strings.ContainsAny(path, "#?;") {
+				t.Fatalf("%q is public, and parts of it may be cut off", path)
+			}
 			if u, err := url.Parse(path); err != nil || !strings.HasPrefix(u.JoinPath().Path, "/static/") {
 				t.Fatalf("%q is public and leads to %v", path, u)
 			}
@@ -84,6 +94,26 @@ func TestBadRulesAreRefused(t *testing.T) {
 		"encoded":             {Mode: Require, Public: []string{"/a%2fb"}},
 		"dots":                {Mode: Require, Public: []string{"/a/../b"}},
 		"unknown preset":      {Mode: Require, Headers: "nope"},
+		"no such level":       {Mode: Require, ACR: "gold"},
+		"level out of reach":  {Mode: Require, ACR: pool.AAL2},
+		"no passkeys yet":     {Mode: Require, ACR: pool.PHR},
+		"negative age":        {Mode: Require, MaxAge: -time.Minute},
+		"half a second":       {Mode: Require, MaxAge: 500 * time.Millisecond},
+		"a second and a half": {Mode: Require, MaxAge: 1500 * time.Millisecond},
+		"public and aged":     {Mode: Public, MaxAge: time.Minute},
+		"public and strong":   {Mode: Public, ACR: pool.AAL1},
+		"any origin":          {Mode: Require, CORS: []string{"*"}},
+		"many origins":        {Mode: Require, CORS: []string{"https://*.example.com"}},
+		"no origin":           {Mode: Require, CORS: []string{""}},
+		"null":                {Mode: Require, CORS: []string{"null"}},
+		"origin with path":    {Mode: Require, CORS: []string{"https://a.example/"}},
+		"origin with user":    {Mode: Require, CORS: []string{"https://u@a.example"}},
+		"origin in capitals":  {Mode: Require, CORS: []string{"https://A.example"}},
+		"default port":        {Mode: Require, CORS: []string{"https://a.example:443"}},
+		"empty port":          {Mode: Require, CORS: []string{"https://a.example:"}},
+		"not ASCII":           {Mode: Require, CORS: []string{"https://\u00e4.example"}},
+		"another scheme":      {Mode: Require, CORS: []string{"ftp://a.example"}},
+		"a bare host":         {Mode: Require, CORS: []string{"a.example"}},
 	} {
 		if err := rule.Validate(); err == nil {
 			t.Errorf("%s: no error", name)
@@ -92,6 +122,47 @@ func TestBadRulesAreRefused(t *testing.T) {
 	scoped := Rule{Mode: Require, Scopes: []string{"orders.read"}}
 	if err := scoped.Validate(); err != nil || !scoped.API {
 		t.Errorf("scope: implies api: %v", err)
+	}
+	good := Rule{Mode: Require, ACR: pool.AAL1, MaxAge: time.Second, Strict: true, CORS: []string{"https://a.example", "http://localhost:5173", "https://[::1]:8443"}}
+	if err := good.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The levels that this build cannot reach are judged as well as those it can.
+func TestASignInMustBeStrongAndFreshEnough(t *testing.T) {
+	now := time.Unix(1_000_000, 900_000_000)
+	person := func(acr string, age time.Duration) *pool.Principal {
+		return &pool.Principal{Kind: pool.Person, ACR: acr, AuthTime: now.Add(-age)}
+	}
+	for name, c := range map[string]struct {
+		rule Rule
+		who  *pool.Principal
+		want bool
+	}{
+		"any level":             {Rule{ACR: pool.AAL1}, person(pool.AAL1, 0), true},
+		"a better one":          {Rule{ACR: pool.AAL1}, person(pool.PHR, 0), true},
+		"a lesser one":          {Rule{ACR: pool.AAL2}, person(pool.AAL1, 0), false},
+		"two factors":           {Rule{ACR: pool.AAL2}, person(pool.AAL2, 0), true},
+		"not resistant":         {Rule{ACR: pool.PHR}, person(pool.AAL2, 0), false},
+		"an unknown level":      {Rule{ACR: pool.AAL1}, person("gold", 0), false},
+		"no level":              {Rule{ACR: pool.AAL1}, person("", 0), false},
+		"just so":               {Rule{MaxAge: 5 * time.Minute}, person("", 5*time.Minute), true},
+		"within the second":     {Rule{MaxAge: 5 * time.Minute}, person("", 5*time.Minute+500*time.Millisecond), true},
+		"a second more":         {Rule{MaxAge: 5 * time.Minute}, person("", 5*time.Minute+time.Second), false},
+		"nobody knows when":     {Rule{MaxAge: 5 * time.Minute}, &pool.Principal{Kind: pool.Person}, false},
+		"machines never signed": {Rule{MaxAge: 5 * time.Minute}, &pool.Principal{Kind: pool.Machine, ACR: pool.PHR, AuthTime: now}, false},
+		"nor strongly":          {Rule{ACR: pool.AAL1}, &pool.Principal{Kind: pool.Machine, ACR: pool.PHR, AuthTime: now}, false},
+		"but where none asks":   {Rule{}, &pool.Principal{Kind: pool.Machine}, true},
+	} {
+		lacks := c.rule.judge(c.who, func() time.Time { return now })
+		if got := lacks == (missing{}); got != c.want || !got && lacks.code != fault.InsufficientUserAuth {
+			t.Errorf("%s: %+v", name, lacks)
+		}
+	}
+	staff := Rule{MaxAge: time.Second, Groups: [][]string{{"staff"}}}
+	if lacks := staff.judge(person("", time.Hour), func() time.Time { return now }); lacks.code != fault.Forbidden {
+		t.Errorf("to sign in again does not make a member: %+v", lacks)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 )
 
@@ -53,6 +54,14 @@ func (r *Rule) Validate() error {
 			return fmt.Errorf("guard: an empty group condition would deny everybody")
 		}
 	}
+	if err := r.validateStepUp(); err != nil {
+		return err
+	}
+	for _, origin := range r.CORS {
+		if err := validateOrigin(origin); err != nil {
+			return err
+		}
+	}
 	for _, p := range r.Public {
 		if err := validatePublic(p); err != nil {
 			return err
@@ -63,6 +72,27 @@ func (r *Rule) Validate() error {
 	}
 	return nil
 }
+
+// validateStepUp checks what a rule asks of a sign-in.
+func (r *Rule) validateStepUp() error {
+	switch r.ACR {
+	case "", pool.AAL1:
+	case pool.AAL2, pool.PHR:
+		return fmt.Errorf("guard: acr:%s: this build has no factor that reaches %s, so nobody could pass", r.ACR, r.ACR)
+	default:
+		return fmt.Errorf("guard: acr:%s is no assurance level: there are %s, %s and %s", r.ACR, pool.AAL1, pool.AAL2, pool.PHR)
+	}
+	if r.MaxAge < 0 || r.MaxAge%time.Second != 0 {
+		return fmt.Errorf("guard: max_age:%s: write whole seconds, at least one", r.MaxAge)
+	}
+	if r.Mode == Public && r.demanding() {
+		return fmt.Errorf("guard: a public line refuses nobody, so that it takes neither acr: nor max_age:")
+	}
+	return nil
+}
+
+// demanding reports whether the rule asks something of a sign-in.
+func (r *Rule) demanding() bool { return r.ACR != "" || r.MaxAge > 0 }
 
 // validatePublic checks a pattern of public paths: an absolute ASCII path,
 // exact, or ending in /*.
@@ -83,28 +113,47 @@ func validatePublic(p string) error {
 
 // missing is what a principal lacks; the zero value is nothing.
 type missing struct {
-	scope  bool // insufficient_scope
+	code   fault.Code // of the challenge: InsufficientScope, InsufficientUserAuth, or Forbidden
 	reason string
 }
 
 // judge says what the principal lacks for the rule. Its kind of credential was
-// checked when it was read.
-func (r *Rule) judge(p *pool.Principal) missing {
+// checked when it was read. A better sign-in comes last: it does not help who
+// lacks something else.
+func (r *Rule) judge(p *pool.Principal, now func() time.Time) missing {
 	for _, s := range r.Scopes {
 		if !p.HasScope(s) {
-			return missing{scope: true, reason: "the token lacks the scope " + s}
+			return missing{fault.InsufficientScope, "the token lacks the scope " + s}
 		}
 	}
 	if len(r.Clients) > 0 && !slices.Contains(r.Clients, string(p.Client)) {
-		return missing{reason: "the token's client is not allowed here"}
+		return missing{fault.Forbidden, "the token's client is not allowed here"}
 	}
 	for _, any := range r.Groups {
 		if !slices.ContainsFunc(any, p.InGroup) {
-			return missing{reason: "not a member of " + strings.Join(any, " or ")}
+			return missing{fault.Forbidden, "not a member of " + strings.Join(any, " or ")}
 		}
 	}
 	if r.Browser && !p.Browser {
-		return missing{reason: "this route takes browser sessions only"}
+		return missing{fault.Forbidden, "this route takes browser sessions only"}
+	}
+	if r.demanding() {
+		return r.judgeSignIn(p, now())
+	}
+	return missing{}
+}
+
+// judgeSignIn says what the sign-in behind a principal lacks (RFC 9470). A
+// machine has none.
+func (r *Rule) judgeSignIn(p *pool.Principal, now time.Time) missing {
+	switch {
+	case p.Kind != pool.Person:
+		return missing{fault.InsufficientUserAuth, "a person must have signed in for this"}
+	case r.ACR != "" && !pool.ACRAtLeast(p.ACR, r.ACR):
+		return missing{fault.InsufficientUserAuth, "a stronger sign-in is needed for this"}
+	// Whole seconds on both sides: the claim has no finer ones.
+	case r.MaxAge > 0 && (p.AuthTime.IsZero() || now.Unix()-p.AuthTime.Unix() > int64(r.MaxAge/time.Second)):
+		return missing{fault.InsufficientUserAuth, "the sign-in is too long ago for this"}
 	}
 	return missing{}
 }

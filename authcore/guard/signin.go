@@ -1,9 +1,11 @@
 package guard
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -34,13 +36,26 @@ type transaction struct {
 	At       time.Time `json:"t"`
 }
 
+// Causes of denials that a page can explain.
+var (
+	// ErrLoop means that signing in did not help, again and again.
+	ErrLoop = errors.New("guard: sent to sign in again and again")
+	// ErrCookies means that the browser keeps no cookies.
+	ErrCookies = errors.New("guard: no cookie came back")
+)
+
 // signIn begins an authorization code flow with PKCE as the site's own client.
-func (g *Guard) signIn(w http.ResponseWriter, r *http.Request, s *site, c credentials, returnTo string) error {
-	tx := transaction{Verifier: secret.Token(32), Return: localPath(returnTo), At: g.now()}
+func (g *Gate) signIn(w http.ResponseWriter, r *http.Request, s *site, c credentials, returnTo string) error {
+	tx := transaction{Verifier: secret.Token(32), Return: localPath(returnTo), At: g.guard.now()}
+	if looping(s, c, tx.At) {
+		s.cookies.Clear(w, cookieHops) // to try again is up to the person
+		cause := fault.Wrap(fault.InvalidRequest, ErrLoop, "Signing in succeeded several times in a row, and still it was not enough for this page.")
+		return callbackDenial(s, tx.Return, cause)
+	}
 	id := strconv.FormatInt(tx.At.UnixMilli(), 36) + "_" + secret.Token(12)
-	sealed, err := g.sealTx(r, s, id, tx)
+	sealed, err := g.guard.sealTx(r, s, id, tx)
 	if err != nil {
-		return unavailable(err)
+		return unavailable(r, err)
 	}
 	dropOldest(w, c, s)
 	s.cookies.Set(w, mux.CookieTx+id, sealed, txLife)
@@ -54,19 +69,28 @@ func (g *Guard) signIn(w http.ResponseWriter, r *http.Request, s *site, c creden
 		"code_challenge":        {base64.RawURLEncoding.EncodeToString(challenge[:])},
 		"code_challenge_method": {"S256"},
 	}
+	if g.rule.ACR != "" {
+		q.Set("acr_values", g.rule.ACR)
+	}
+	if g.rule.MaxAge > 0 {
+		q.Set("max_age", seconds(g.rule.MaxAge))
+	}
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Vary", "Sec-Fetch-Mode, Accept, Cookie")
+	w.Header().Add("Vary", "Sec-Fetch-Mode, Accept, Cookie")
 	http.Redirect(w, r, s.Login+"/oauth2/authorize?"+q.Encode(), http.StatusFound)
 	return nil
 }
 
 // callback ends the flow: the code buys a site session, and the person is
 // back where the sign-in began.
-func (g *Guard) callback(w http.ResponseWriter, r *http.Request, s *site, q url.Values) error {
+func (g *Guard) callback(w http.ResponseWriter, r *http.Request, s *site, c credentials, q url.Values) error {
 	id := q.Get("state")
 	tx, err := g.openTx(r, s, id)
-	if err != nil {
-		return callbackDenial(s, "/", err)
+	switch {
+	case errors.Is(err, errLost):
+		return g.strayed(w, r, s, c, id, tx)
+	case err != nil:
+		return unavailable(r, err)
 	}
 	s.cookies.Clear(w, mux.CookieTx+id)
 	if q.Get("iss") != s.Pool.Issuer {
@@ -83,19 +107,38 @@ func (g *Guard) callback(w http.ResponseWriter, r *http.Request, s *site, q url.
 	case fault.CodeOf(err) == fault.InvalidGrant:
 		return callbackDenial(s, tx.Return, err)
 	default:
-		return unavailable(err)
+		return unavailable(r, err)
 	}
-	if old := s.cookies.Get(r, mux.CookieSite); old != "" {
-		if err := g.sessions.EndSite(r.Context(), s.Pool, old); err != nil {
+	if c.cookie != "" {
+		if err := g.sessions.EndSite(r.Context(), s.Pool, c.cookie); err != nil {
 			g.log.WarnContext(r.Context(), "earlier site session not ended", "error", err)
 		}
 	}
 	s.cookies.Set(w, mux.CookieSite, cookie, s.Pool.Session.Absolute)
+	countHop(w, s, c, g.now())
 	mux.Redirect(w, r, s.Origin+tx.Return)
 	return nil
 }
 
-// callbackDenial shows a person what went wrong on the way back, with a link to try again.
+// strayed answers a callback whose sign-in this browser does not know: it was
+// used, as by the back button, or is too old, or was begun elsewhere, or the
+// browser keeps no cookies.
+func (g *Guard) strayed(w http.ResponseWriter, r *http.Request, s *site, c credentials, id string, tx transaction) error {
+	returnTo := cmp.Or(tx.Return, "/")
+	if c.cookie != "" {
+		if _, err := g.session(r.Context(), s, c.cookie); err == nil {
+			mux.Redirect(w, r, s.Origin+returnTo) // signed in already
+			return nil
+		}
+	}
+	begun, ok := txTime(id)
+	if age := g.now().Sub(begun); ok && len(s.cookies.Kinds(c.request(), "")) == 0 && age >= 0 && age < txLife {
+		return callbackDenial(s, returnTo, fault.Wrap(fault.InvalidRequest, ErrCookies, "Your browser did not keep the cookie of this sign-in."))
+	}
+	return callbackDenial(s, returnTo, fault.Wrap(fault.InvalidRequest, errLost, "this sign-in was begun elsewhere, or too long ago"))
+}
+
+// callbackDenial shows a person what went wrong on the way, with a link to try again.
 func callbackDenial(s *site, returnTo string, err error) *Denial {
 	return &Denial{
 		Status: http.StatusBadRequest, Cause: err, Browser: true, Retry: s.Origin + returnTo,
@@ -116,12 +159,15 @@ func (g *Guard) sealTx(r *http.Request, s *site, id string, tx transaction) (str
 	return base64.RawURLEncoding.EncodeToString(secret.Seal(key, raw, []byte(s.callback+"\x00"+id))), nil
 }
 
-// openTx reads the transaction that a callback's state names.
+// errLost means that a callback names no sign-in that this browser has under way.
+var errLost = errors.New("guard: no such sign-in under way")
+
+// openTx reads the transaction that a callback's state names. Beside errLost
+// it returns what can be known of one that is too old.
 func (g *Guard) openTx(r *http.Request, s *site, id string) (transaction, error) {
 	var tx transaction
-	lost := fault.New(fault.InvalidRequest, "this sign-in was begun elsewhere, or too long ago")
 	if !validTx(id) {
-		return tx, lost
+		return tx, errLost
 	}
 	key, err := g.secret(r.Context(), s.Pool.ID, "tx")
 	if err != nil {
@@ -129,19 +175,26 @@ func (g *Guard) openTx(r *http.Request, s *site, id string) (transaction, error)
 	}
 	sealed, err := base64.RawURLEncoding.DecodeString(s.cookies.Get(r, mux.CookieTx+id))
 	if err != nil {
-		return tx, lost
+		return tx, errLost
 	}
 	raw, err := secret.Open(key, sealed, []byte(s.callback+"\x00"+id))
 	if err != nil {
-		return tx, lost
+		return tx, errLost
 	}
 	if err := json.Unmarshal(raw, &tx); err != nil {
 		return tx, err
 	}
 	if age := g.now().Sub(tx.At); age > txLife || age < -time.Minute {
-		return tx, lost
+		return tx, errLost
 	}
 	return tx, nil
+}
+
+// txTime reads when a transaction began from its id. Nothing vouches for it.
+func txTime(id string) (time.Time, bool) {
+	stamp, _, ok := strings.Cut(id, "_")
+	ms, err := strconv.ParseInt(stamp, 36, 64)
+	return time.UnixMilli(ms), ok && err == nil
 }
 
 // validTx bounds what may become part of a cookie's name.
@@ -161,7 +214,8 @@ func validTx(id string) bool {
 // dropOldest makes room for one more transaction; ids begin with their time.
 // The request itself has been cleaned of our cookies by now.
 func dropOldest(w http.ResponseWriter, c credentials, s *site) {
-	ids := s.cookies.Kinds(&http.Request{Header: http.Header{"Cookie": c.cookies}}, mux.CookieTx)
+	ids := s.cookies.Kinds(c.request(), mux.CookieTx)
+	ids = slices.DeleteFunc(ids, func(kind string) bool { return kind == cookieHops })
 	slices.Sort(ids)
 	for len(ids) >= maxTx {
 		s.cookies.Clear(w, ids[0])
