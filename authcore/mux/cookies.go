@@ -30,6 +30,7 @@ const (
 	CookieSite   = "site" // site session
 	CookiePre    = "pre"  // pre-session, binds attempts to a browser
 	CookieDevice = "dev"  // a known device: where the password was right before
+	CookieHop    = "hop"  // how often the browser was led to the login: keeps it from circling
 	CookieTx     = "tx-"  // + transaction id: a gate's sign-in under way
 )
 
@@ -37,7 +38,7 @@ const hostPrefix = "__Host-"
 
 // ours matches the name of every cookie that Name can make, "dev" (a known
 // device) included.
-var ours = regexp.MustCompile(`^(?:__Host-)?gh-(?:sso|site|pre|dev|tx-[0-9A-Za-z_-]+)-[0-9a-f]{16}$`)
+var ours = regexp.MustCompile(`^(?:__Host-)?gh-(?:sso|site|pre|dev|hop|tx-[0-9A-Za-z_-]+)-[0-9a-f]{16}$`)
 
 // Name returns __Host-gh-<kind>-<hash of origin and pool>; on a plain-HTTP
 // loopback origin the prefix __Host- is dropped.

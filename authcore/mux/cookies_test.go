@@ -161,4 +161,4 @@ func FuzzStripCookies(f *testing.F) {
 	})
 }
 
-var ownName = regexp.MustCompile(`^(__Host-)?gh-(sso|site|pre|dev|tx-[0-9A-Za-z_-]+)-[0-9a-f]{16}$`)
+var ownName = regexp.MustCompile(`^(__Host-)?gh-(sso|site|pre|dev|hop|tx-[0-9A-Za-z_-]+)-[0-9a-f]{16}$`)

@@ -1,16 +1,15 @@
 package oauth
 
 import (
-	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/flow"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
-	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/token"
 )
@@ -45,34 +44,69 @@ func (e *endpoints) carryOver(w http.ResponseWriter, r *http.Request) error {
 // authorize is the authorization endpoint (RFC 6749 3.1). An error goes to the
 // client only once the client and its redirect URI are known to be right.
 func (e *endpoints) authorize(w http.ResponseWriter, r *http.Request) error {
-	if mode := r.Header.Get("Sec-Fetch-Mode"); r.Method != http.MethodGet || mode != "" && mode != "navigate" {
-		return fault.New(fault.CrossSite, "This address must be opened as a page.")
+	if r.Method != http.MethodGet {
+		return errNoNavigation
 	}
-	params, formErr := mux.Form(r, "resource", "audience")
+	req, live, err := e.ready(w, r)
+	if err != nil || live == nil {
+		return err
+	}
+	ask, err := e.asksConsent(r.Context(), req, live)
+	switch {
+	case err != nil:
+		return e.refuse(w, r, req, err)
+	case !ask:
+		return e.grant(w, r, req, live)
+	case req.wants(promptNone):
+		return e.refuse(w, r, req, fault.New(fault.ConsentRequired, "The user must be asked first."))
+	}
+	e.lead(w, r, consentPath, r.URL.RawQuery)
+	return nil
+}
+
+var errNoNavigation = fault.New(fault.CrossSite, "This address must be opened as a page.")
+
+// ready judges a request up to the point where only consent may be missing.
+// The session is nil if the request has been answered already: refused, or led
+// to where the person signs in or chooses an account.
+func (e *endpoints) ready(w http.ResponseWriter, r *http.Request) (*request, *session.Live, error) {
+	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" && mode != "navigate" {
+		return nil, nil, errNoNavigation
+	}
+	params, formErr := queryForm(r)
 	if formErr != nil {
 		if params = lenient(r.URL.RawQuery); params == nil {
-			return formErr
+			return nil, nil, formErr
 		}
 	}
 	req, err := e.recipient(params)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	mux.EventOf(r.Context()).Client = string(req.client.ID)
 	if formErr == nil {
 		formErr = e.read(r.Context(), req, params)
 	}
 	if formErr != nil {
-		return e.refuse(w, r, req, formErr)
+		return nil, nil, e.refuse(w, r, req, formErr)
 	}
-	live, err := e.session(r)
+	all, err := e.sessions(r)
 	if err != nil {
-		return e.refuse(w, r, req, err)
+		return nil, nil, e.refuse(w, r, req, err)
 	}
-	if live == nil || !req.satisfied(live, e.config.Now()) {
-		return e.signIn(w, r, req, live)
+	c := req.choose(all, e.config.Now())
+	if c.live == nil {
+		return nil, nil, e.signIn(w, r, req, c)
 	}
-	return e.grant(w, r, req, live)
+	mux.EventOf(r.Context()).User = string(c.live.User.Sub)
+	return req, c.live, nil
+}
+
+// queryForm reads the parameters of the query, of a POST as well.
+func queryForm(r *http.Request) (url.Values, error) {
+	query := *r
+	query.Method = http.MethodGet
+	return mux.Form(&query, "resource", "audience", flow.ParamFresh, flow.ParamAccount)
 }
 
 // lenient returns the parameters that stand once, so that the error about the
@@ -93,37 +127,45 @@ func lenient(rawQuery string) url.Values {
 	return values
 }
 
-// session returns the browser's SSO session, or nil.
-func (e *endpoints) session(r *http.Request) (*session.Live, error) {
-	id := e.cookies.Get(r, mux.CookieSSO)
-	if id == "" {
-		return nil, nil
+// signIn leads the browser to the page where the person signs in or chooses an
+// account, or refuses if the client forbade it or if it is of no use.
+func (e *endpoints) signIn(w http.ResponseWriter, r *http.Request, req *request, c choice) error {
+	if req.wants(promptNone) || c.wrong {
+		return e.refuse(w, r, req, fault.New(fault.LoginRequired, "The user is not signed in as the request demands."))
 	}
-	live, err := e.config.Sessions.Find(r.Context(), e.site.Pool, id)
-	if fault.CodeOf(err) == fault.NotFound {
-		return nil, nil
+	query := without(r.URL.RawQuery, flow.ParamAccount)
+	if c.selects {
+		e.lead(w, r, flow.SelectPath, query)
+		return nil
 	}
-	return live, err
+	if now := e.config.Now(); c.fresh && !req.freshAsked(now) {
+		query = without(query, flow.ParamFresh) + "&" + flow.ParamFresh + "=" + strconv.FormatInt(now.UnixMilli(), 10)
+	}
+	if err := e.countHop(w, r); err != nil {
+		return err
+	}
+	e.lead(w, r, loginPath, query)
+	return nil
 }
 
-// signIn sends the browser to the login with the same query, or refuses if
-// the client forbade it, or if a fresh sign-in was that of another user.
-func (e *endpoints) signIn(w http.ResponseWriter, r *http.Request, req *request, live *session.Live) error {
-	if req.prompt == promptNone || live != nil && req.isFresh(live) {
-		return e.refuse(w, r, req, fault.New(fault.LoginRequired, ""))
-	}
-	query := r.URL.RawQuery
-	if req.wantsFresh() && req.fresh == 0 {
-		query += "&" + flow.ParamFresh + "=" + strconv.FormatInt(e.config.Now().UnixMilli(), 10)
-	}
-	mux.EventOf(r.Context()).Outcome = "sign_in"
-	mux.Redirect(w, r, e.url(loginPath)+"?"+query)
-	return nil
+// lead sends the browser to one of our pages with a request.
+func (e *endpoints) lead(w http.ResponseWriter, r *http.Request, path, query string) {
+	mux.EventOf(r.Context()).Outcome = path
+	mux.Redirect(w, r, e.url(path)+"?"+query)
+}
+
+// without drops parameters from a query and leaves the others byte for byte.
+func without(rawQuery string, names ...string) string {
+	pairs := slices.DeleteFunc(strings.Split(rawQuery, "&"), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		plain, err := url.QueryUnescape(name)
+		return err == nil && slices.Contains(names, plain)
+	})
+	return strings.Join(pairs, "&")
 }
 
 // grant issues the code.
 func (e *endpoints) grant(w http.ResponseWriter, r *http.Request, req *request, live *session.Live) error {
-	mux.EventOf(r.Context()).User = string(live.User.Sub)
 	code, err := e.config.Tokens.IssueCode(r.Context(), e.site.Pool, token.CodeOrder{
 		Client:      req.client,
 		RedirectURI: req.redirect,
@@ -131,61 +173,16 @@ func (e *endpoints) grant(w http.ResponseWriter, r *http.Request, req *request, 
 		Nonce:       req.nonce,
 		Scopes:      req.scopes,
 		Resources:   req.resources,
+		IDClaims:    req.idClaims,
+		InfoClaims:  req.infoClaims,
 		Session:     live.Session,
 		SessionName: live.Name,
 	})
 	switch {
 	case err == nil:
-		mux.Redirect(w, r, e.answer(req, "code", code))
-		return nil
+		return e.respond(w, r, req, "code", code)
 	case fault.CodeOf(err) == fault.LoginRequired: // the session has ended meanwhile
-		return e.signIn(w, r, req, nil)
+		return e.signIn(w, r, req, choice{})
 	}
 	return e.refuse(w, r, req, err)
-}
-
-// refuse sends an error to the client (RFC 6749 4.1.2.1).
-func (e *endpoints) refuse(w http.ResponseWriter, r *http.Request, req *request, err error) error {
-	event := mux.EventOf(r.Context())
-	code, description := mux.OAuthError(err, event.Reference)
-	event.Outcome, event.Err = code, err
-	pairs := []string{"error", code}
-	if description != "" {
-		pairs = append(pairs, "error_description", description)
-	}
-	mux.Redirect(w, r, e.answer(req, pairs...))
-	return nil
-}
-
-// answer appends parameters, state and iss (RFC 9207 2) to the redirect URI;
-// its own query stays as it is.
-func (e *endpoints) answer(req *request, pairs ...string) string {
-	if req.state != "" {
-		pairs = append(pairs, "state", req.state)
-	}
-	pairs = append(pairs, "iss", e.site.Pool.Issuer)
-	var b strings.Builder
-	b.WriteString(req.redirect)
-	separator := "?"
-	if strings.Contains(req.redirect, "?") {
-		separator = "&"
-		if strings.HasSuffix(req.redirect, "?") || strings.HasSuffix(req.redirect, "&") {
-			separator = ""
-		}
-	}
-	for i := 0; i < len(pairs); i += 2 {
-		b.WriteString(separator + url.QueryEscape(pairs[i]) + "=" + url.QueryEscape(pairs[i+1]))
-		separator = "&"
-	}
-	return b.String()
-}
-
-// hinted returns the sub of an id_token_hint that this pool signed for the
-// client; expired ones are fine (OIDC Core 3.1.2.1).
-func (e *endpoints) hinted(ctx context.Context, c *pool.Client, hint string) (pool.UserID, error) {
-	set, err := e.config.Keys.Set(ctx, e.site.Pool.ID, pool.TokenKeys)
-	if err != nil {
-		return "", fault.Wrap(fault.Unavailable, err, "The keys cannot be read at the moment.")
-	}
-	return hintedSub(set, e.site.Pool.Issuer, c.ID, hint)
 }

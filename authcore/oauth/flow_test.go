@@ -21,6 +21,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/account"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
@@ -29,6 +30,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/secret"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/token"
+	"github.com/gatehouse-auth/gatehouse/loginui"
 	"github.com/gatehouse-auth/gatehouse/store/memstore"
 )
 
@@ -39,8 +41,10 @@ type host struct {
 	pool     *pool.Pool
 	repo     *repo.Repo
 	sessions *session.Service
+	accounts *account.Service
 	user     *pool.User
-	cookie   string // SSO session of the user
+	cookie   string // SSO sessions of the browser
+	hop      string // what it says of hops
 	offset   atomic.Int64
 	log      lockedBuffer
 }
@@ -86,8 +90,11 @@ func newHost(t *testing.T) *host {
 	h.sessions = session.New(session.Config{Repo: h.repo, Families: tokens, Now: h.now})
 
 	m := mux.New(mux.Options{Pool: string(h.pool.ID), Logger: slog.New(slog.NewTextHandler(&h.log, nil))})
-	oauth.New(oauth.Config{Tokens: tokens, Sessions: h.sessions, Keys: ring, Users: h.repo, Now: h.now}).
-		Mount(m, oauth.Site{Pool: h.pool, Origin: issuer})
+	ui, err := loginui.New(loginui.Options{})
+	must(t, err)
+	h.accounts = account.New(account.Config{Repo: h.repo, Now: h.now})
+	oauth.New(oauth.Config{Tokens: tokens, Sessions: h.sessions, Keys: ring, Users: h.repo, Accounts: h.accounts,
+		Renderer: ui, Secret: h.repo.Secret, Now: h.now}).Mount(m, oauth.Site{Pool: h.pool, Origin: issuer})
 	h.Config.Handler = m
 	h.Start()
 	t.Cleanup(func() { h.Close(); must(t, st.Close()) })
@@ -526,13 +533,13 @@ func TestFreshSignIn(t *testing.T) {
 	start := func(change map[string]string) *url.URL {
 		return h.browse(h.URL + "/oauth2/authorize?" + query(change).Encode())
 	}
-	for _, c := range []map[string]string{{"max_age": "3600"}, {"prompt": "none", "max_age": "3600"}, {"prompt": "consent"},
+	for _, c := range []map[string]string{{"max_age": "3600"}, {"prompt": "none", "max_age": "3600"},
 		{"id_token_hint": a.ID}, {"prompt": "none", "id_token_hint": a.ID}} {
 		if to := start(c); to.Query().Get("code") == "" {
 			t.Errorf("%v: %s", c, to)
 		}
 	}
-	for _, c := range []map[string]string{{"prompt": "login"}, {"prompt": "select_account"}, {"max_age": "60"}, {"max_age": "0"}} {
+	for _, c := range []map[string]string{{"prompt": "login"}, {"max_age": "60"}, {"max_age": "0"}} {
 		to := start(c)
 		fresh, err := strconv.ParseInt(to.Query().Get("gh_fresh"), 10, 64)
 		if to.Path != "/login" || err != nil {

@@ -18,6 +18,9 @@ type document struct {
 	AuthorizationEndpoint string   `json:"authorization_endpoint"`
 	TokenEndpoint         string   `json:"token_endpoint"`
 	UserInfoEndpoint      string   `json:"userinfo_endpoint"`
+	RevocationEndpoint    string   `json:"revocation_endpoint"`
+	IntrospectionEndpoint string   `json:"introspection_endpoint"`
+	EndSessionEndpoint    string   `json:"end_session_endpoint"`
 	JWKSURI               string   `json:"jwks_uri"`
 	ScopesSupported       []string `json:"scopes_supported"`
 	ResponseTypes         []string `json:"response_types_supported"`
@@ -26,10 +29,14 @@ type document struct {
 	SubjectTypes          []string `json:"subject_types_supported"`
 	IDTokenAlgs           []string `json:"id_token_signing_alg_values_supported"`
 	TokenAuthMethods      []string `json:"token_endpoint_auth_methods_supported"`
+	RevocationAuth        []string `json:"revocation_endpoint_auth_methods_supported"`
+	IntrospectionAuth     []string `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionAlgs     []string `json:"introspection_signing_alg_values_supported"` // RFC 9701 7
 	ChallengeMethods      []string `json:"code_challenge_methods_supported"`
 	ACRValues             []string `json:"acr_values_supported"`
 	ClaimsSupported       []string `json:"claims_supported"`
 	PromptValues          []string `json:"prompt_values_supported"`
+	UILocales             []string `json:"ui_locales_supported,omitempty"`
 	ResponseIss           bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207 3
 	ClaimsParameter       bool     `json:"claims_parameter_supported"`
 	RequestParameter      bool     `json:"request_parameter_supported"`
@@ -50,26 +57,34 @@ func (e *endpoints) metadata() mux.Handler {
 }
 
 func (e *endpoints) document() document {
+	secrets := []string{pool.AuthBasic, pool.AuthPost}
 	return document{
 		Issuer:                e.site.Pool.Issuer,
 		AuthorizationEndpoint: e.url(authorizePath),
 		TokenEndpoint:         e.url(tokenPath),
 		UserInfoEndpoint:      e.url(userInfoPath),
+		RevocationEndpoint:    e.url(revokePath),
+		IntrospectionEndpoint: e.url(introspectPath),
+		EndSessionEndpoint:    e.url(logoutPath),
 		JWKSURI:               e.url(jwksPath),
 		ScopesSupported:       scopesOf(e.site.Pool),
 		ResponseTypes:         []string{"code"},
-		ResponseModes:         []string{"query"},
+		ResponseModes:         []string{modeQuery, modeFormPost},
 		GrantTypes:            []string{pool.GrantCode, pool.GrantRefresh, pool.GrantClient},
 		SubjectTypes:          []string{"public"},
-		IDTokenAlgs:           idAlgsOf(e.site.Pool),
-		TokenAuthMethods:      []string{pool.AuthBasic, pool.AuthPost, pool.AuthNone},
+		IDTokenAlgs:           algsOf(e.site.Pool, jose.RS256, e.site.Pool.Token.IDAlg),
+		TokenAuthMethods:      append(secrets, pool.AuthNone),
+		RevocationAuth:        append(secrets, pool.AuthNone),
+		IntrospectionAuth:     secrets,
+		IntrospectionAlgs:     algsOf(e.site.Pool, jose.RS256),
 		ChallengeMethods:      []string{"S256"},
-		ACRValues:             []string{pool.AAL1},
-		ClaimsSupported: []string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash",
-			"name", "preferred_username", "updated_at", "email", "email_verified", "phone_number", "phone_number_verified",
-			"cognito:username", "cognito:groups"},
-		PromptValues: []string{promptNone, promptLogin, promptConsent, promptSelect},
-		ResponseIss:  true,
+		ACRValues:             reachable(),
+		ClaimsSupported: append([]string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid",
+			"cognito:username", "cognito:groups"}, userClaims()...),
+		PromptValues:    promptValues(),
+		UILocales:       e.config.Locales,
+		ResponseIss:     true,
+		ClaimsParameter: true,
 	}
 }
 
@@ -84,16 +99,18 @@ func scopesOf(p *pool.Pool) []string {
 	return append(pool.OIDCScopes(), slices.Compact(declared)...)
 }
 
-// idAlgsOf lists what ID tokens are or may be signed with; RS256 is always
-// there, because a client may ask for it (OIDC Discovery 3 demands it).
-func idAlgsOf(p *pool.Pool) []string {
-	algs := []string{string(jose.RS256), string(p.Token.IDAlg)}
+// algsOf lists what is signed with unless a client asks for another algorithm,
+// and those that clients ask for. RS256 is always there (OIDC Discovery 3).
+func algsOf(p *pool.Pool, usual ...jose.Alg) []string {
+	var algs []string
+	for _, alg := range usual {
+		algs = append(algs, string(alg))
+	}
 	for _, c := range p.Clients {
 		algs = append(algs, string(c.IDAlg))
 	}
 	slices.Sort(algs)
-	algs = slices.DeleteFunc(slices.Compact(algs), func(a string) bool { return a == "" })
-	return algs
+	return slices.DeleteFunc(slices.Compact(algs), func(a string) bool { return a == "" })
 }
 
 // keys returns the handler of a key set.

@@ -1,5 +1,5 @@
-// Package oauth is the OAuth 2.0 and OpenID Connect face of a pool: authorize,
-// token, userinfo, discovery, JWKS.
+// Package oauth is the OAuth 2.0 and OpenID Connect face of a pool: authorize
+// and consent, token, revocation, introspection, userinfo, discovery, JWKS.
 //
 // It owns what these protocols ask on the wire: which parameters, in which
 // order they are judged, where an error goes. Signing in is signin's, tokens
@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth/grant"
+	"github.com/gatehouse-auth/gatehouse/authcore/page"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/token"
@@ -30,13 +31,24 @@ type Users interface {
 	User(ctx context.Context, id pool.ID, sub pool.UserID) (*pool.User, error)
 }
 
+// Accounts remembers what people let clients have.
+type Accounts interface {
+	Consented(ctx context.Context, p *pool.Pool, sub pool.UserID, want pool.Consent) (bool, error)
+	Consent(ctx context.Context, by pool.Caller, p *pool.Pool, sub pool.UserID, given pool.Consent) error
+}
+
 // Config says what a Handler stands on.
 type Config struct {
 	Tokens   *token.Service
 	Sessions *session.Service
 	Keys     Keys
 	Users    Users
-	Now      func() time.Time // nil: time.Now
+	Accounts Accounts
+	Renderer page.Renderer
+	// Secret derives a pool's key for one purpose.
+	Secret  func(ctx context.Context, id pool.ID, purpose string) ([]byte, error)
+	Locales []string         // languages of the pages, as BCP 47 tags; none: not said
+	Now     func() time.Time // nil: time.Now
 }
 
 // Handler serves the endpoints of any number of pools.
@@ -81,9 +93,11 @@ type endpoints struct {
 // Paths below the site's prefix.
 const (
 	authorizePath     = flow.AuthorizePath
+	consentPath       = "/oauth2/consent"
 	tokenPath         = "/oauth2/token"
 	userInfoPath      = "/oauth2/userInfo"
 	loginPath         = flow.LoginPath
+	logoutPath        = "/logout" // signin's
 	openIDPath        = "/.well-known/openid-configuration"
 	serverPath        = "/.well-known/oauth-authorization-server"
 	jwksPath          = "/.well-known/jwks.json"
@@ -100,6 +114,8 @@ func (h *Handler) Mount(m *mux.Mux, site Site) {
 
 	m.Page("GET "+authorizePath, e.authorize)
 	m.Entry("POST "+authorizePath, e.carryOver)
+	m.Page("GET "+consentPath, e.showConsent)
+	m.Page("POST "+consentPath, e.consent)
 	e.mountTokens(m)
 	m.Public("GET "+jwksPath, publicAge, e.keys(pool.TokenKeys))
 	m.Public("GET "+assertionJWKSPath, publicAge, e.keys(pool.AssertionKeys))

@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/secret"
+	"github.com/gatehouse-auth/gatehouse/loginui"
 )
 
 const (
@@ -41,7 +42,7 @@ func secrets(values ...string) []pool.ClientSecret {
 // newPool has a client of each kind that the rules tell apart.
 func newPool(issuer string) *pool.Pool {
 	people := []string{pool.GrantCode, pool.GrantRefresh}
-	scopes := []string{"openid", "profile", "email", "phone", "offline_access", "orders.read", "orders.write", "stock.read"}
+	scopes := []string{"openid", "profile", "email", "phone", "address", "offline_access", "orders.read", "orders.write", "stock.read"}
 	p := &pool.Pool{
 		ID: "eu-edge-1_AbC123xyz", Name: "default", Issuer: issuer, Brand: "Example",
 		Session: pool.SessionPolicy{Idle: 12 * hour, Absolute: 720 * hour},
@@ -83,8 +84,18 @@ func newPool(issuer string) *pool.Pool {
 // bare is the login host without anything behind it: refusals need nothing.
 func bare(t *testing.T) http.Handler {
 	t.Helper()
+	return bareOn(t, newPool(origin))
+}
+
+// bareOn is bare for a pool that the test has changed.
+func bareOn(t testing.TB, p *pool.Pool) http.Handler {
+	t.Helper()
+	ui, err := loginui.New(loginui.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	m := mux.New(mux.Options{})
-	oauth.New(oauth.Config{}).Mount(m, oauth.Site{Pool: newPool(origin), Origin: origin})
+	oauth.New(oauth.Config{Renderer: ui}).Mount(m, oauth.Site{Pool: p, Origin: origin})
 	return m
 }
 
@@ -171,7 +182,21 @@ func TestAuthorizeErrorsGoToTheClient(t *testing.T) {
 		{map[string]string{"response_type": "code id_token"}, "", "unsupported_response_type"},
 		{map[string]string{"response_type": "Code"}, "", "unsupported_response_type"},
 		{map[string]string{"response_mode": "fragment"}, "", "invalid_request"},
-		{map[string]string{"response_mode": "form_post"}, "", "invalid_request"},
+		{map[string]string{"response_mode": "query form_post"}, "", "invalid_request"},
+		{map[string]string{"claims": "{"}, "", "invalid_request"},
+		{map[string]string{"claims": "[]"}, "", "invalid_request"},
+		{map[string]string{"claims": "null"}, "", "invalid_request"},
+		{map[string]string{"claims": `{"userinfo":[]}`}, "", "invalid_request"},
+		{map[string]string{"claims": `{"userinfo":{"email":"yes"}}`}, "", "invalid_request"},
+		{map[string]string{"claims": `{"userinfo":{"email":{"essential":"yes"}}}`}, "", "invalid_request"},
+		{map[string]string{"claims": `{"userinfo":{"email":null,"email":null}}`}, "", "invalid_request"},
+		{map[string]string{"claims": `{"userinfo":{}} ` + "{}"}, "", "invalid_request"},
+		{map[string]string{"claims": `{"x":"` + strings.Repeat("x", 4096) + `"}`}, "", "invalid_request"},
+		{map[string]string{"claims": `{"id_token":{"sub":{"value":1}}}`}, "", "invalid_request"},
+		{map[string]string{"claims": `{"id_token":{"sub":{"value":"a"}},"userinfo":{"sub":{"value":"b"}}}`}, "", "invalid_request"},
+		{map[string]string{"claims": `{"id_token":{"acr":{"essential":true,"value":"phr"}}}`}, "", "unmet_authentication_requirements"},
+		{map[string]string{"claims": `{"id_token":{"acr":{"essential":true,"values":["phr","aal2",7,{}]}}}`}, "", "unmet_authentication_requirements"},
+		{map[string]string{"claims": `{"userinfo":{"acr":{"essential":true,"value":"urn:other"}}}`}, "", "unmet_authentication_requirements"},
 		{map[string]string{"response_mode": "web_message"}, "", "invalid_request"},
 		{map[string]string{"client_id": "batch"}, "", "unauthorized_client"},
 		{map[string]string{"code_challenge": ""}, "", "invalid_request"},
@@ -261,6 +286,10 @@ func TestAuthorizeWithoutSessionLeadsToLogin(t *testing.T) {
 	for _, c := range []map[string]string{
 		nil,
 		{"scope": ""}, {"nonce": "", "state": ""}, {"response_mode": "query"}, {"unknown": "1"}, {"prompt": "consent"},
+		{"response_mode": "form_post"}, {"display": "popup"}, {"display": "nonsense"}, {"ui_locales": "de tlh x!"}, {"claims_locales": "de"},
+		{"acr_values": "phr urn:other"}, {"login_hint": "ann@example.com"}, {"login_hint": "\"><script>"},
+		{"claims": `{}`}, {"claims": `{"userinfo":null,"other":7}`}, {"claims": `{"id_token":{"acr":{"values":["phr"]},"nobodys":{"value":{}}}}`},
+		{"claims": `{"id_token":{"acr":{"essential":true}}}`}, {"claims": `{"id_token":{"acr":{"essential":true,"values":["phr","aal1"]}}}`},
 		{"redirect_uri": "", "scope": ""},
 		{"client_id": "old", "code_challenge": "", "code_challenge_method": ""},
 		{"client_id": "app", "redirect_uri": "http://127.0.0.1:5123/cb"},
@@ -525,7 +554,9 @@ func TestMetadata(t *testing.T) {
 		}, []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"}},
 	} {
 		m := mux.New(mux.Options{Prefix: site.prefix})
-		oauth.New(oauth.Config{}).Mount(m, oauth.Site{Pool: newPool(site.issuer), Origin: site.origin, Prefix: site.prefix})
+		p := newPool(site.issuer)
+		p.Clients["post"].IDAlg = jose.ES256
+		oauth.New(oauth.Config{Locales: []string{"de", "en"}}).Mount(m, oauth.Site{Pool: p, Origin: site.origin, Prefix: site.prefix})
 		for _, path := range site.absent {
 			if m.Matches(path) {
 				t.Errorf("%s is served", path)
@@ -546,18 +577,29 @@ func TestMetadata(t *testing.T) {
 				"issuer": site.issuer, "authorization_endpoint": base + "/oauth2/authorize", "token_endpoint": base + "/oauth2/token",
 				"userinfo_endpoint": base + "/oauth2/userInfo", "jwks_uri": base + "/.well-known/jwks.json",
 				"authorization_response_iss_parameter_supported": true,
-				"request_parameter_supported":                    false, "request_uri_parameter_supported": false, "claims_parameter_supported": false,
+				"request_parameter_supported":                    false, "request_uri_parameter_supported": false, "claims_parameter_supported": true,
+				"revocation_endpoint": base + "/oauth2/revoke", "introspection_endpoint": base + "/oauth2/introspect",
+				"end_session_endpoint": base + "/logout",
 			} {
 				if got[name] != want {
 					t.Errorf("%s: %s is %v", path, name, got[name])
 				}
 			}
 			for name, want := range map[string]string{
-				"response_types_supported": "[code]", "response_modes_supported": "[query]", "code_challenge_methods_supported": "[S256]",
-				"subject_types_supported": "[public]", "id_token_signing_alg_values_supported": "[RS256]",
-				"grant_types_supported":                 "[authorization_code refresh_token client_credentials]",
-				"token_endpoint_auth_methods_supported": "[client_secret_basic client_secret_post none]",
-				"scopes_supported":                      "[openid profile email phone offline_access orders.read orders.write stock.read]",
+				"response_types_supported": "[code]", "response_modes_supported": "[query form_post]", "code_challenge_methods_supported": "[S256]",
+				"subject_types_supported": "[public]", "id_token_signing_alg_values_supported": "[ES256 RS256]",
+				"grant_types_supported":                         "[authorization_code refresh_token client_credentials]",
+				"token_endpoint_auth_methods_supported":         "[client_secret_basic client_secret_post none]",
+				"scopes_supported":                              "[openid profile email phone address offline_access orders.read orders.write stock.read]",
+				"revocation_endpoint_auth_methods_supported":    "[client_secret_basic client_secret_post none]",
+				"introspection_endpoint_auth_methods_supported": "[client_secret_basic client_secret_post]",
+				"introspection_signing_alg_values_supported":    "[ES256 RS256]",
+				"prompt_values_supported":                       "[none login consent select_account]",
+				"acr_values_supported":                          "[aal1]",
+				"ui_locales_supported":                          "[de en]",
+				"claims_supported": "[iss sub aud exp iat auth_time nonce acr amr at_hash sid cognito:username cognito:groups " +
+					"name preferred_username updated_at email email_verified phone_number phone_number_verified " +
+					"given_name family_name middle_name nickname profile picture website gender birthdate zoneinfo locale address]",
 			} {
 				if text := strings.ReplaceAll(strings.Trim(jsonOf(t, got[name]), `"`), `"`, ""); strings.ReplaceAll(text, ",", " ") != want {
 					t.Errorf("%s: %s is %s", path, name, text)
@@ -570,8 +612,8 @@ func TestMetadata(t *testing.T) {
 				t.Error(res.Header)
 			}
 			for name := range maps.Keys(got) {
-				if slices.Contains([]string{"revocation_endpoint", "introspection_endpoint", "registration_endpoint", "device_authorization_endpoint",
-					"pushed_authorization_request_endpoint", "end_session_endpoint"}, name) {
+				if slices.Contains([]string{"registration_endpoint", "device_authorization_endpoint",
+					"pushed_authorization_request_endpoint", "backchannel_logout_supported"}, name) {
 					t.Errorf("%s is off", name)
 				}
 			}
@@ -592,15 +634,20 @@ func FuzzAuthorize(f *testing.F) {
 	f.Add(query(nil).Encode())
 	f.Add(query(map[string]string{"redirect_uri": "https://evil.example/"}).Encode())
 	f.Add("client_id=spa&redirect_uri=%zz&state=%00")
+	f.Add(query(map[string]string{"response_mode": "form_post", "prompt": "none", "claims": `{"id_token":{"sub":{"value":"x"}}}`}).Encode())
 	p := newPool(origin)
-	m := mux.New(mux.Options{})
-	oauth.New(oauth.Config{}).Mount(m, oauth.Site{Pool: p, Origin: origin})
+	m := bareOn(f, p)
 	f.Fuzz(func(t *testing.T, raw string) {
 		r := authorize("")
 		r.URL.RawQuery = raw
 		r = r.WithContext(mux.WithClient(r.Context(), mux.Client{Origin: origin, OrigURI: r.URL.RequestURI()}))
 		res := do(m, r)
 		location := res.Header.Get("Location")
+		if res.StatusCode == 200 { // a form instead of a redirect
+			b, _ := io.ReadAll(res.Body)
+			location = formOf(string(b)).action + "?"
+			res.StatusCode = 302
+		}
 		if res.StatusCode >= 500 || res.StatusCode == 302 != (location != "") {
 			t.Fatal(res.StatusCode, location)
 		}

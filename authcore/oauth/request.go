@@ -12,10 +12,8 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/flow"
-	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
-	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
 
 // Limits of an authorization request, in bytes.
@@ -24,8 +22,7 @@ const (
 	maxNonce = 512
 )
 
-// Values of prompt (OIDC Core 3.1.2.1). Consent is not asked of a pool's own
-// clients, so that "consent" changes nothing.
+// Values of prompt (OIDC Core 3.1.2.1).
 const (
 	promptNone    = "none"
 	promptLogin   = "login"
@@ -33,31 +30,49 @@ const (
 	promptSelect  = "select_account"
 )
 
-// request is an authorization request. client, redirect and state are set
-// before anything else, for they decide where errors go.
+// Values of response_mode (OAuth 2.0 Multiple Response Types 2.1, Form Post
+// Response Mode 1.0).
+const (
+	modeQuery    = "query"
+	modeFormPost = "form_post"
+)
+
+// request is an authorization request. client, redirect, state and formPost
+// are set before anything else, for they decide where errors go, and how.
 type request struct {
 	client   *pool.Client
 	redirect string // where answers go
 	state    string
+	formPost bool
+	query    string // the parameters, encoded in one way: what a consent is bound to
 
-	challenge string
-	nonce     string
-	scopes    []string
-	resources []string
-	prompt    string        // promptNone, promptLogin or empty
+	challenge  string
+	nonce      string
+	scopes     []string
+	resources  []string
+	idClaims   []string // asked for by name
+	infoClaims []string
+
+	prompts   []string
 	maxAge    time.Duration // -1: not limited
 	fresh     int64         // Unix milliseconds; 0: no sign-in was asked for
-	subject   pool.UserID   // whom id_token_hint names
+	account   string        // name of the session that the person chose
+	loginHint string
+	subject   pool.UserID // whom id_token_hint names
+	claimed   pool.UserID // whom the claims parameter names
 }
+
+// wants reports whether a prompt is asked for.
+func (req *request) wants(prompt string) bool { return slices.Contains(req.prompts, prompt) }
 
 // recipient finds out who asks and where answers go. Its errors must never be
 // redirected (RFC 6749 4.1.2.1).
 func (e *endpoints) recipient(params url.Values) (*request, error) {
-	client, ok := e.site.Pool.Clients[pool.ClientID(mux.One(params, "client_id"))]
-	if !ok || client.Disabled {
+	client := e.site.Pool.Client(pool.ClientID(mux.One(params, "client_id")))
+	if client == nil || client.Disabled {
 		return nil, fault.New(fault.InvalidClient, "The application is not known here.")
 	}
-	req := &request{client: client, redirect: mux.One(params, "redirect_uri"), maxAge: -1}
+	req := &request{client: client, redirect: mux.One(params, "redirect_uri"), query: params.Encode(), maxAge: -1}
 	switch {
 	case req.redirect != "":
 		if !client.AllowsRedirect(req.redirect) {
@@ -71,23 +86,37 @@ func (e *endpoints) recipient(params url.Values) (*request, error) {
 	if state := mux.One(params, "state"); len(state) <= maxState {
 		req.state = state
 	}
+	req.formPost = mux.One(params, "response_mode") == modeFormPost && formPostable(req.redirect)
 	return req, nil
 }
 
 // read judges everything else; its errors go to the client.
 func (e *endpoints) read(ctx context.Context, req *request, params url.Values) error {
 	for _, step := range []func(*request, url.Values) error{
-		readForm, readChallenge, readPrompt, e.readTarget,
+		readForm, readChallenge, readPrompt, readOurs, e.readTarget, readClaims,
 	} {
 		if err := step(req, params); err != nil {
 			return err
 		}
 	}
-	var err error
-	if hint := mux.One(params, "id_token_hint"); hint != "" {
-		req.subject, err = e.hinted(ctx, req.client, hint)
+	return e.readHint(ctx, req, mux.One(params, "id_token_hint"))
+}
+
+// readHint notes whom an id_token_hint names: an ID token that this pool has
+// signed for the client; expired ones are fine (OIDC Core 3.1.2.1).
+func (e *endpoints) readHint(ctx context.Context, req *request, raw string) error {
+	if raw == "" {
+		return nil
 	}
-	return err
+	hint, err := e.config.Tokens.ReadHint(ctx, e.site.Pool, raw)
+	switch {
+	case err != nil:
+		return err
+	case hint.Client != req.client.ID:
+		return fault.New(fault.InvalidRequest, "id_token_hint is not an ID token of this client.")
+	}
+	req.subject = hint.Sub
+	return nil
 }
 
 func readForm(req *request, params url.Values) error {
@@ -105,8 +134,10 @@ func readForm(req *request, params url.Values) error {
 		return fault.New(fault.InvalidRequest, "response_type is missing.")
 	case mux.One(params, "response_type") != "code":
 		return fault.New(fault.UnsupportedResponseType, "response_type must be code.")
-	case mux.One(params, "response_mode") != "" && mux.One(params, "response_mode") != "query":
-		return fault.New(fault.InvalidRequest, "response_mode must be query.")
+	case !slices.Contains([]string{"", modeQuery, modeFormPost}, mux.One(params, "response_mode")):
+		return fault.New(fault.InvalidRequest, "response_mode must be query or form_post.")
+	case mux.One(params, "response_mode") == modeFormPost && !req.formPost:
+		return fault.New(fault.InvalidRequest, "A form cannot be posted to this redirect_uri.")
 	case !req.client.HasGrant(pool.GrantCode):
 		return fault.New(fault.UnauthorizedClient, "The client may not use the authorization code grant.")
 	}
@@ -138,20 +169,14 @@ func isChallenge(s string) bool {
 }
 
 func readPrompt(req *request, params url.Values) error {
-	values := strings.Fields(mux.One(params, "prompt"))
-	for _, value := range values {
-		switch value {
-		case promptNone:
-			if len(values) > 1 {
-				return fault.New(fault.InvalidRequest, "prompt=none must stand alone.")
-			}
-			req.prompt = promptNone
-		case promptLogin, promptSelect:
-			req.prompt = promptLogin
-		case promptConsent:
-		default:
-			return fault.New(fault.InvalidRequest, "prompt is not one that is known here.")
+	req.prompts = strings.Fields(mux.One(params, "prompt"))
+	for _, value := range req.prompts {
+		if !slices.Contains(promptValues(), value) {
+			return fault.New(fault.InvalidRequest, "prompt must be of: "+strings.Join(promptValues(), " ")+".")
 		}
+	}
+	if req.wants(promptNone) && len(req.prompts) > 1 {
+		return fault.New(fault.InvalidRequest, "prompt=none must stand alone.")
 	}
 	if s := mux.One(params, "max_age"); s != "" {
 		seconds, err := strconv.ParseUint(s, 10, 31)
@@ -160,7 +185,20 @@ func readPrompt(req *request, params url.Values) error {
 		}
 		req.maxAge = time.Duration(seconds) * time.Second
 	}
-	if s := mux.One(params, flow.ParamFresh); s != "" {
+	req.loginHint = mux.One(params, "login_hint")
+	return nil
+}
+
+// promptValues are the prompts that are known here.
+func promptValues() []string {
+	return []string{promptNone, promptLogin, promptConsent, promptSelect}
+}
+
+// readOurs reads what our own pages add to the request. A page may have added
+// to what another added before: the last word counts.
+func readOurs(req *request, params url.Values) error {
+	req.account = last(params[flow.ParamAccount])
+	if s := last(params[flow.ParamFresh]); s != "" {
 		millis, err := strconv.ParseInt(s, 10, 64)
 		if err != nil || millis <= 0 {
 			return fault.New(fault.InvalidRequest, flow.ParamFresh+" is damaged.")
@@ -168,6 +206,13 @@ func readPrompt(req *request, params url.Values) error {
 		req.fresh = millis
 	}
 	return nil
+}
+
+func last(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[len(values)-1]
 }
 
 // readTarget settles scopes and resources. A gate's own client asks for
@@ -204,50 +249,4 @@ func grantable(c *pool.Client, asked []string) ([]string, error) {
 		return nil, fault.New(fault.InvalidScope, "The client may have none of these scopes.")
 	}
 	return granted, nil
-}
-
-// wantsFresh reports whether the client may want a new sign-in although there
-// is a session.
-func (req *request) wantsFresh() bool {
-	return req.prompt == promptLogin || req.maxAge >= 0 || req.subject != ""
-}
-
-// isFresh reports whether a session was begun because the client wanted a new
-// sign-in.
-func (req *request) isFresh(live *session.Live) bool {
-	return req.fresh > 0 && live.Session.AuthTime.UnixMilli() >= req.fresh
-}
-
-// satisfied reports whether a session is recent enough, and of the right user.
-func (req *request) satisfied(live *session.Live, now time.Time) bool {
-	fresh := req.isFresh(live)
-	switch {
-	case req.subject != "" && req.subject != live.User.Sub:
-		return false
-	case req.prompt == promptLogin && !fresh:
-		return false
-	case req.maxAge >= 0 && now.Sub(live.Session.AuthTime) > req.maxAge && !fresh:
-		return false
-	}
-	return true
-}
-
-// hintedSub reads an ID token of ours.
-func hintedSub(set *jose.Set, issuer string, client pool.ClientID, hint string) (pool.UserID, error) {
-	wrong := fault.New(fault.InvalidRequest, "id_token_hint is not an ID token of this client.")
-	verified, err := set.Verify(hint)
-	if err != nil {
-		return "", wrong
-	}
-	var claims struct {
-		Issuer   string        `json:"iss"`
-		Sub      pool.UserID   `json:"sub"`
-		Audience jose.Audience `json:"aud"`
-		Use      string        `json:"token_use"`
-	}
-	if jose.Decode(verified.Payload, &claims) != nil || verified.Type != "jwt" || claims.Use != "id" ||
-		claims.Issuer != issuer || claims.Sub == "" || !slices.Contains(claims.Audience, string(client)) {
-		return "", wrong
-	}
-	return claims.Sub, nil
 }
