@@ -48,7 +48,7 @@ func caddy(t *testing.T, home string, args ...string) (string, error) {
 
 var (
 	exampleURI  = regexp.MustCompile(`https://(\w+)\.example\.com`)
-	exampleSite = regexp.MustCompile(`(?m)^(\w+)\.example\.com \{`)
+	exampleSite = regexp.MustCompile(`(?m)^(?:http://)?(\w+)\.example\.com \{`)
 	proxyTo     = regexp.MustCompile(`reverse_proxy \S+`)
 	globals     = regexp.MustCompile(`(?m)^\{\n`)
 )

@@ -112,7 +112,7 @@ func TestExamplesAreValid(t *testing.T) {
 // TestExamplesRun starts every example and looks at each of its sites: login
 // hosts publish their issuer, gated ones let no stranger reach the upstream.
 func TestExamplesRun(t *testing.T) {
-	site := regexp.MustCompile(`(?ms)^(\w+)\.example\.com \{\n(.*?)^\}`)
+	site := regexp.MustCompile(`(?ms)^(?:http://)?(\w+)\.example\.com \{\n(.*?)^\}`)
 	for name, text := range examples(t) {
 		t.Run(name, func(t *testing.T) {
 			upstream := harness.NewUpstream(t)
