@@ -17,7 +17,7 @@ func consent(w *words, p page.Consent) (view, error) {
 	v := view{Heading: w.say("consent"), Who: account(p.Account)}
 	v.Lead = w.say("consent.lead", "client", labelOr(p.ClientName, w.say("consent.unnamed")))
 	if host != "" {
-		v.Parts = append(v.Parts, part{Class: "list", Heading: w.say("consent.host"), Entries: []entry{{Code: host}}})
+		v.Parts = append(v.Parts, part{Class: "list", Heading: w.say("consent.host"), Entries: []entry{{Text: host}}})
 	}
 	if p.Local {
 		v.Note = &note{Text: w.say("consent.local")}
