@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
+	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/secret"
 )
@@ -32,16 +33,14 @@ func newDecoy() *pool.Client {
 }
 
 // authenticate returns the client of a request (RFC 6749 2.3): exactly one
-// method, and one that the client is registered for. Scripts of the client
-// that is named may read the answer, whatever it is.
-func (e *endpoints) authenticate(w http.ResponseWriter, r *http.Request, form url.Values) (*pool.Client, error) {
+// method, and one that the client is registered for.
+func (e *endpoints) authenticate(r *http.Request, form url.Values) (*pool.Client, error) {
 	cred, err := credentialsOf(r, form)
 	if err != nil {
 		return nil, err
 	}
 	client := e.site.Pool.Client(pool.ClientID(cred.id))
 	known := client != nil
-	shareWith(w, r, client)
 	if !known {
 		client = e.decoy
 	}
@@ -52,6 +51,7 @@ func (e *endpoints) authenticate(w http.ResponseWriter, r *http.Request, form ur
 	if !known || !proven || client.Disabled || client.Site || !client.AcceptsAuth(cred.method) {
 		return nil, errClient
 	}
+	mux.EventOf(r.Context()).Client = string(client.ID)
 	return client, nil
 }
 

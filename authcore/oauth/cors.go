@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
@@ -19,8 +20,16 @@ func (e *endpoints) knownOrigin(origin string) bool {
 	return false
 }
 
+// shareWithNamed lets the script that asks read the answer if it is one of the
+// client's that the request names, truly or not: to others it is a refusal.
+func (e *endpoints) shareWithNamed(w http.ResponseWriter, r *http.Request, form url.Values) {
+	if cred, err := credentialsOf(r, form); err == nil {
+		shareWith(w, r, e.site.Pool.Client(pool.ClientID(cred.id)))
+	}
+}
+
 // shareWith lets the script that asks read the answer if it is one of the
-// client's, which the request has named; not for nil.
+// client's; not for nil.
 func shareWith(w http.ResponseWriter, r *http.Request, c *pool.Client) {
 	if isOriginOf(c, mux.OriginOf(r)) {
 		mux.AllowOrigin(w, r)

@@ -15,7 +15,11 @@ const introspectionType = "application/token-introspection+jwt"
 // introspect is the introspection endpoint (RFC 7662), for clients with a
 // secret. An API is registered as one, with itself among its resources.
 func (e *endpoints) introspect(w http.ResponseWriter, r *http.Request) error {
-	client, form, err := e.clientRequest(w, r)
+	form, err := tokenForm(r)
+	if err != nil {
+		return err
+	}
+	client, err := e.authenticate(r, form)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
-	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 )
 
 const (
@@ -27,7 +26,12 @@ func (e *endpoints) mountTokens(m *mux.Mux) {
 // revoke is the revocation endpoint (RFC 7009). A token that is not known, or
 // has ended anyway, is revoked as far as its client is concerned.
 func (e *endpoints) revoke(w http.ResponseWriter, r *http.Request) error {
-	client, form, err := e.clientRequest(w, r)
+	form, err := tokenForm(r)
+	if err != nil {
+		return err
+	}
+	e.shareWithNamed(w, r, form)
+	client, err := e.authenticate(r, form)
 	if err != nil {
 		return err
 	}
@@ -40,20 +44,6 @@ func (e *endpoints) revoke(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.WriteHeader(http.StatusOK)
 	return nil
-}
-
-// clientRequest reads a form and authenticates the client that sends it.
-func (e *endpoints) clientRequest(w http.ResponseWriter, r *http.Request) (*pool.Client, url.Values, error) {
-	form, err := tokenForm(r)
-	if err != nil {
-		return nil, nil, err
-	}
-	client, err := e.authenticate(w, r, form)
-	if err != nil {
-		return nil, nil, err
-	}
-	mux.EventOf(r.Context()).Client = string(client.ID)
-	return client, form, nil
 }
 
 // theToken is what a request is about. token_type_hint may be wrong (RFC 7009

@@ -30,19 +30,19 @@ func (e *endpoints) token(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	e.shareWithNamed(w, r, form)
 	g, known := e.grants[form.Get("grant_type")]
 	switch {
 	case form.Get("grant_type") == "":
 		return fault.New(fault.InvalidRequest, "grant_type is missing.")
 	case !known:
-		return fault.New(fault.UnsupportedGrantType, "")
+		return fault.New(fault.UnsupportedGrantType, "There is no such grant type here: the metadata lists those that there are.")
 	}
 	event.Grant = form.Get("grant_type")
-	client, err := e.authenticate(w, r, form)
+	client, err := e.authenticate(r, form)
 	if err != nil {
 		return err
 	}
-	event.Client = string(client.ID)
 	if !client.HasGrant(event.Grant) {
 		return fault.New(fault.UnauthorizedClient, "The client may not use this grant type.")
 	}
