@@ -112,9 +112,11 @@ func (h *hosted) place(c PoolConfig) {
 // mount builds the login host: every face of the pool on one mux.
 func (e *Engine) mount(h *hosted, c PoolConfig) {
 	s := e.state
-	h.mux = mux.New(mux.Options{Pool: string(h.pool.ID), Prefix: c.Login.Prefix, ErrorPage: signin.ErrorPage(e.renderer, h.pool.Brand), Logger: s.log})
-	oauth.New(oauth.Config{Tokens: s.tokens, Sessions: s.sessions, Keys: s.keys, Users: s.repo, Now: s.now}).
-		Mount(h.mux, oauth.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix})
+	h.mux = mux.New(mux.Options{Pool: string(h.pool.ID), Prefix: c.Login.Prefix, ErrorPage: signin.ErrorPage(e.renderer, h.pool.Brand, c.Login.Prefix), Logger: s.log})
+	oauth.New(oauth.Config{
+		Tokens: s.tokens, Sessions: s.sessions, Keys: s.keys, Users: s.repo, Accounts: s.accounts,
+		Renderer: e.renderer, Secret: s.repo.Secret, Locales: languages(e.renderer), Now: s.now,
+	}).Mount(h.mux, oauth.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix})
 	site := signin.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix}
 	for origin := range h.sites {
 		site.Links = append(site.Links, page.Link{Label: origin, URL: origin})
@@ -122,8 +124,18 @@ func (e *Engine) mount(h *hosted, c PoolConfig) {
 	if _, oneSite := h.sites[c.Login.Origin]; oneSite {
 		site.Home = c.Login.Origin + "/"
 	}
-	signin.New(signin.Config{Accounts: s.accounts, Flow: s.flow, Sessions: s.sessions, Renderer: e.renderer}).Mount(h.mux, site)
+	signin.New(signin.Config{
+		Accounts: s.accounts, Flow: s.flow, Sessions: s.sessions, Hints: s.tokens, Families: s.tokens, Renderer: e.renderer, Now: s.now,
+	}).Mount(h.mux, site)
 	s.admin.Mount(h.mux, admin.Site{Pool: h.pool, Prefix: c.Login.Prefix})
+}
+
+// languages are those that a renderer says it speaks.
+func languages(r page.Renderer) []string {
+	if speaks, ok := r.(interface{ Languages() []string }); ok {
+		return speaks.Languages()
+	}
+	return nil
 }
 
 // LoginHandler is an http.Handler that knows its paths.

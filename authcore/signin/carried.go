@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/flow"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
+	"github.com/gatehouse-auth/gatehouse/authcore/page"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 )
 
@@ -25,7 +27,17 @@ type carried struct {
 	clientName string        // of a known client
 	scheme     string        // of the redirect URI, for the content security policy
 	fresh      int64         // Unix milliseconds; 0: any sign-in will do
+	again      bool          // the application may want a sign-in to be fresh
+	chooses    bool          // it may matter which account is used
+	hint       string        // whom the application means, to be typed in for the person
+	account    bool          // the account page waits for the sign-in
 }
+
+// paramNext, where no application waits, says what does: waitsAccount.
+const (
+	paramNext    = "next"
+	waitsAccount = "account"
+)
 
 // maxClientID bounds what an attempt is bound to.
 const maxClientID = 256
@@ -33,7 +45,7 @@ const maxClientID = 256
 // carry reads the request's query.
 func (s *pages) carry(r *http.Request) (carried, error) {
 	if len(r.URL.RawQuery) > maxQuery {
-		return carried{}, fault.New(fault.InvalidRequest, "The request is too long.")
+		return carried{}, &pageError{cause: page.CauseBadRequest, next: s.path(loginPath), err: fault.New(fault.InvalidRequest, "The request is too long.")}
 	}
 	c := carried{query: uriQuery(r.URL.RawQuery)}
 	values, err := url.ParseQuery(c.query)
@@ -43,10 +55,16 @@ func (s *pages) carry(r *http.Request) (carried, error) {
 	id := mux.One(values, "client_id")
 	c.waiting = values.Has("client_id")
 	c.binding = pool.ClientID(id[:min(len(id), maxClientID)])
+	c.account = !c.waiting && mux.One(values, paramNext) == waitsAccount
+	c.again = values.Has("max_age") || slices.Contains(strings.Fields(mux.One(values, "prompt")), "login")
+	c.chooses = values.Has("prompt") || values.Has(flow.ParamAccount)
+	if hint := mux.One(values, "login_hint"); len(hint) <= pool.MaxIdentifier && utf8.ValidString(hint) {
+		c.hint = hint
+	}
 	if fresh, err := strconv.ParseInt(mux.One(values, flow.ParamFresh), 10, 64); err == nil {
 		c.fresh = fresh
 	}
-	client := s.site.Pool.Clients[pool.ClientID(id)]
+	client := s.site.Pool.Client(pool.ClientID(id))
 	if client == nil || client.Disabled {
 		return c, nil
 	}
@@ -57,11 +75,29 @@ func (s *pages) carry(r *http.Request) (carried, error) {
 }
 
 // suffix is the query as part of an address.
-func (c carried) suffix() string {
-	if c.query == "" {
+func (c carried) suffix() string { return suffix(c.query) }
+
+func suffix(query string) string {
+	if query == "" {
 		return ""
 	}
-	return "?" + c.query
+	return "?" + query
+}
+
+// with returns the query with a parameter of ours in the place of any that was
+// there; without it if the value is empty. The rest stays as it came.
+func (c carried) with(name, value string) string {
+	var pairs []string
+	for pair := range strings.SplitSeq(c.query, "&") {
+		raw, _, _ := strings.Cut(pair, "=")
+		if have, err := url.QueryUnescape(raw); pair != "" && (err != nil || have != name) {
+			pairs = append(pairs, pair)
+		}
+	}
+	if value != "" {
+		pairs = append(pairs, name+"="+url.QueryEscape(value))
+	}
+	return strings.Join(pairs, "&")
 }
 
 // redirectScheme is the scheme of a registered redirect URI, or empty.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/page"
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/signin"
 )
 
@@ -175,14 +177,25 @@ func TestFixation(t *testing.T) {
 	b.jar[b.cookies.Name(mux.CookieSSO)] = planted
 	b.answer(res, "ann@example.com", right)
 	got := b.cookie(mux.CookieSSO)
-	if got == planted || w.live(got) != ann.Sub {
-		t.Error("the session's id was not changed")
+	if !slices.Equal(w.all(got), []pool.UserID{ann.Sub, eve.Sub}) || strings.HasPrefix(got, planted) {
+		t.Errorf("the session's id was not changed: %v", w.all(got))
 	}
-	if w.live(planted) != "" {
-		t.Error("the planted session is alive")
+	if w.live(planted) != eve.Sub {
+		t.Error("the planted session is somebody else's now")
 	}
 	if b.cookie(mux.CookiePre) == strings.Repeat("e", 43) {
 		t.Error("the planted pre-session cookie is alive")
+	}
+
+	// Who has planted a session of Ann's own has none after her next sign-in.
+	planted = w.signedIn("ann@example.com").cookie(mux.CookieSSO)
+	w.clock.move(2 * time.Second)
+	b = w.browser()
+	res = b.get("/login?" + request)
+	b.jar[b.cookies.Name(mux.CookieSSO)] = planted
+	b.answer(res, "ann@example.com", right)
+	if got := b.cookie(mux.CookieSSO); !slices.Equal(w.all(got), []pool.UserID{ann.Sub}) || w.live(planted) != "" {
+		t.Errorf("signed in as %v, the planted session is %q's", w.all(got), w.live(planted))
 	}
 }
 
@@ -288,8 +301,7 @@ func TestAttemptIsTheRequests(t *testing.T) {
 // TestTabs is F12: each tab reaches its own target.
 func TestTabs(t *testing.T) {
 	w := newWorld(t)
-	w.user("ann@example.com")
-	w.user("bob@example.com")
+	ann, bob := w.user("ann@example.com"), w.user("bob@example.com")
 	b := w.browser()
 	one, two, three := b.get("/login?client_id=shop&state=1"), b.get("/login?client_id=shop&state=2"), b.get("/login?client_id=shop&state=3")
 	b.answer(two, "ann@example.com", right).redirects(origin + "/oauth2/authorize?client_id=shop&state=2")
@@ -301,23 +313,23 @@ func TestTabs(t *testing.T) {
 	// Somebody else does not go on as Ann.
 	res := b.answer(three, "bob@example.com", right).want(400, `value="bob@example.com"`)
 	b.answer(res, "bob@example.com", right).redirects(origin + "/oauth2/authorize?client_id=shop&state=3")
-	if w.live(session) != "" {
-		t.Error("the earlier user's session is alive")
+	if got := w.all(b.cookie(mux.CookieSSO)); !slices.Equal(got, []pool.UserID{bob.Sub, ann.Sub}) {
+		t.Errorf("signed in as %v", got)
 	}
 }
 
 func TestAnEarlierSessionInUseIsNoSuccess(t *testing.T) {
 	w := newWorld(t)
-	w.user("ann@example.com")
-	bob := w.user("bob@example.com")
+	ann := w.user("ann@example.com")
 	b := w.signedIn("ann@example.com")
+	old := b.cookie(mux.CookieSSO)
 	fresh := "/login?" + request + "&gh_fresh=" + strconv.FormatInt(w.clock.now().Add(time.Second).UnixMilli(), 10)
 	w.families.inUse.Store(true)
-	b.answer(b.get(fresh), "bob@example.com", right).want(503)
+	b.answer(b.get(fresh), "ann@example.com", right).want(503)
 	w.families.inUse.Store(false)
-	b.answer(b.get(fresh), "bob@example.com", right).want(303)
-	if got := w.live(b.cookie(mux.CookieSSO)); got != bob.Sub {
-		t.Errorf("signed in as %q", got)
+	b.answer(b.get(fresh), "ann@example.com", right).want(303)
+	if got := w.live(b.cookie(mux.CookieSSO)); got != ann.Sub || w.live(old) != "" {
+		t.Errorf("signed in as %q, the earlier session is %q's", got, w.live(old))
 	}
 }
 
@@ -423,7 +435,7 @@ func TestErrorPages(t *testing.T) {
 		fault.New(fault.Internal, "a secret"):                            "",
 		fault.New(fault.Unavailable, "the store is away"):                "",
 	} {
-		m := mux.New(mux.Options{ErrorPage: signin.ErrorPage(renderer(t), "Example")})
+		m := mux.New(mux.Options{ErrorPage: signin.ErrorPage(renderer(t), "Example", "")})
 		m.Page("GET /x", func(http.ResponseWriter, *http.Request) error { return err })
 		rec := httptest.NewRecorder()
 		m.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, origin+"/x", nil))

@@ -22,8 +22,8 @@ func TestSignOut(t *testing.T) {
 	action, form := res.form()
 	b.post(action, url.Values{}).want(400)
 	b.post(action, url.Values{"ticket": {"x"}}).want(400)
-	b.post(action, form, "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site").want(403)
-	if w.live(session) != u.Sub {
+	b.post(action, form, "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site").want(303)
+	if w.live(session) != u.Sub || b.cookie(mux.CookieSSO) != session {
 		t.Fatal("ended unasked")
 	}
 	b.jar[b.cookies.Name(mux.CookieSite)] = repo.NewHandle(0)

@@ -1,5 +1,6 @@
 // Package signin is the HTML face of flow and account: the pages at which
-// people sign in, follow a one-time link and sign out.
+// people sign in, choose among their accounts, follow a one-time link and sign
+// out.
 //
 // It owns these pages' addresses, cookies and order of steps. What is asked
 // and whether an answer is right is flow's, what a link does is account's, a
@@ -9,9 +10,11 @@
 package signin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/account"
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
@@ -21,21 +24,36 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/secret"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/token"
 )
+
+// Hints reads ID tokens that say whom a request means; token.Service does.
+type Hints interface {
+	// ReadHint returns fault.InvalidRequest for what is no ID token of the pool.
+	ReadHint(ctx context.Context, p *pool.Pool, raw string) (*token.Hint, error)
+}
 
 // Config says what a Handler stands on.
 type Config struct {
 	Accounts *account.Service
 	Flow     *flow.Machine
 	Sessions *session.Service
+	Hints    Hints
+	Families Families
 	Renderer page.Renderer
+	Now      func() time.Time // nil: time.Now
 }
 
 // Handler serves the pages of any number of pools.
 type Handler struct{ config Config }
 
 // New returns a Handler.
-func New(c Config) *Handler { return &Handler{config: c} }
+func New(c Config) *Handler {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Handler{config: c}
+}
 
 // Site is the login host of a pool.
 type Site struct {
@@ -49,8 +67,10 @@ type Site struct {
 // Paths below the site's prefix.
 const (
 	loginPath     = flow.LoginPath
+	selectPath    = flow.SelectPath
 	signupPath    = "/signup"
 	logoutPath    = "/logout"
+	accountPath   = "/account"
 	authorizePath = flow.AuthorizePath
 )
 
@@ -59,6 +79,7 @@ const (
 	fieldAttempt = "attempt"
 	fieldLink    = "link"
 	fieldTicket  = "ticket"
+	fieldWho     = "who" // account whose password is being changed, as its page shows it
 )
 
 // retryAfter is the wait that a busy server asks for, in seconds.
@@ -78,8 +99,11 @@ func (h *Handler) Mount(m *mux.Mux, site Site) {
 	m.Page("POST "+loginPath, s.login)
 	m.Page("GET "+signupPath, s.showSignup)
 	m.Page("POST "+signupPath, s.signup)
-	m.Page("GET "+logoutPath, s.showLogout)
-	m.Page("POST "+logoutPath, s.logout)
+	m.Page("GET "+selectPath, s.showSelect)
+	m.Page("POST "+selectPath, s.choose)
+	m.Entry("GET "+logoutPath, s.showLogout)
+	m.Entry("POST "+logoutPath, s.logout)
+	s.mountAccount(m)
 }
 
 // path returns one of the site's paths as a form or link names it.
@@ -120,43 +144,6 @@ func (s *pages) showOnTheWay(w http.ResponseWriter, r *http.Request, status int,
 
 func document(d page.Document, targets ...string) mux.Document {
 	return mux.Document{HTML: d.HTML, Styles: d.StyleHashes, Scripts: d.ScriptHashes, FormTargets: targets}
-}
-
-// live returns the browser's SSO session, or nil.
-func (s *pages) live(r *http.Request) (*session.Live, error) {
-	id := s.cookies.Get(r, mux.CookieSSO)
-	if id == "" {
-		return nil, nil
-	}
-	live, err := s.config.Sessions.Find(r.Context(), s.site.Pool, id)
-	if errors.Is(err, fault.NotFound) {
-		return nil, nil
-	}
-	return live, err
-}
-
-// begin signs the browser in. Nothing from before the sign-in stays good: the
-// browser's earlier session is ended, whoever's it was, and both cookies get
-// new values. fault.Conflict if the attempt has succeeded already.
-func (s *pages) begin(w http.ResponseWriter, r *http.Request, proof session.Proof) error {
-	ctx := r.Context()
-	if old := s.cookies.Get(r, mux.CookieSSO); old != "" {
-		err := s.config.Sessions.End(ctx, s.site.Pool, old)
-		switch {
-		case errors.Is(err, fault.Conflict): // not to be taken for that of Start
-			return fault.Wrap(fault.Busy, err, "the earlier session is in use: try again")
-		case err != nil:
-			return fmt.Errorf("signin: end the earlier session: %w", err)
-		}
-	}
-	id, err := s.config.Sessions.Start(ctx, s.site.Pool, proof)
-	if err != nil {
-		return err
-	}
-	s.cookies.Set(w, mux.CookieSSO, id, s.site.Pool.Session.Absolute)
-	s.cookies.Set(w, mux.CookiePre, newPre(), 0)
-	mux.EventOf(ctx).User = string(proof.Sub)
-	return nil
 }
 
 // newPre makes the value of a pre-session cookie.

@@ -3,6 +3,7 @@ package signin
 import (
 	"errors"
 	"net/http"
+	"net/url"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/account"
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
@@ -32,7 +33,7 @@ func (s *pages) showSignup(w http.ResponseWriter, r *http.Request) error {
 // askPassword shows the form of a link.
 func (s *pages) askPassword(w http.ResponseWriter, r *http.Request, status int, problem page.Problem, link *account.Link, token, identifier string) error {
 	view := page.SetPassword{
-		Frame: s.frame(r), Action: s.path(signupPath), Hidden: []page.Hidden{{Name: fieldLink, Value: token}},
+		Frame: s.frame(r), Action: s.path(signupPath) + locales(r), Hidden: []page.Hidden{{Name: fieldLink, Value: token}},
 		Prompt: prompt.Prompt{Kind: prompt.SetPassword}, Problem: problem, First: link.First,
 		MinLength: s.site.Pool.Password.MinLength,
 	}
@@ -47,6 +48,14 @@ func (s *pages) askPassword(w http.ResponseWriter, r *http.Request, status int, 
 	return s.show(w, r, status, view)
 }
 
+// locales is the query that keeps a page's form in the languages of its own.
+func locales(r *http.Request) string {
+	if want := mux.One(r.URL.Query(), paramLocales); want != "" {
+		return suffix(url.Values{paramLocales: {want}}.Encode())
+	}
+	return ""
+}
+
 // signup spends a link and signs its person in.
 func (s *pages) signup(w http.ResponseWriter, r *http.Request) error {
 	form, err := mux.BodyForm(r)
@@ -58,7 +67,7 @@ func (s *pages) signup(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return s.signupProblem(w, r, err, token, identifier)
 	}
-	err = s.begin(w, r, session.Proof{Sub: u.Sub, Epoch: u.Epoch, ACR: pool.AAL1, AMR: []string{flow.MethodPassword}})
+	_, err = s.begin(w, r, session.Proof{Sub: u.Sub, Epoch: u.Epoch, ACR: pool.AAL1, AMR: []string{flow.MethodPassword}})
 	if err != nil {
 		// The password is set: the person can sign in with it.
 		return &pageError{cause: page.CauseUnavailable, next: s.path(loginPath), err: err}

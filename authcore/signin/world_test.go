@@ -124,14 +124,16 @@ func newWorldAt(t *testing.T, site signin.Site) *world {
 	ring := keyring.New(keyring.Config{Repo: w.repo, Now: c.now})
 	tokens := token.New(token.Config{Repo: w.repo, Keys: ring, Now: c.now})
 	w.accounts = account.New(account.Config{Repo: w.repo, Passwords: w.passwords, Now: c.now})
-	w.flow = flow.New(flow.Config{Repo: w.repo, Passwords: w.passwords, Now: c.now})
+	w.flow = flow.New(flow.Config{Repo: w.repo, Passwords: w.passwords, Accounts: w.accounts, Now: c.now})
 	w.families = &families{Service: tokens}
 	w.sessions = session.New(session.Config{Repo: w.repo, Families: w.families, Now: c.now})
 	ui, err := loginui.New(loginui.Options{})
 	must(t, err)
-	w.mux = mux.New(mux.Options{Prefix: site.Prefix, ErrorPage: signin.ErrorPage(ui, "Example")})
+	w.mux = mux.New(mux.Options{Prefix: site.Prefix, ErrorPage: signin.ErrorPage(ui, "Example", site.Prefix)})
 	site.Pool = w.pool
-	signin.New(signin.Config{Accounts: w.accounts, Flow: w.flow, Sessions: w.sessions, Renderer: ui}).Mount(w.mux, site)
+	signin.New(signin.Config{
+		Accounts: w.accounts, Flow: w.flow, Sessions: w.sessions, Hints: tokens, Families: tokens, Renderer: ui, Now: c.now,
+	}).Mount(w.mux, site)
 	w.cookies = mux.Cookies{Origin: site.Origin, Pool: string(w.pool.ID)}
 	return w
 }
@@ -293,13 +295,23 @@ func (w *world) signedIn(identifier string) *browser {
 	return b
 }
 
-// live returns whom a session cookie signs in; nobody if it is dead.
+// live returns whom a session cookie signs in, of several accounts the one in
+// use; nobody if it is dead.
 func (w *world) live(cookie string) pool.UserID {
 	w.t.Helper()
-	live, err := w.sessions.Find(w.t.Context(), w.pool, cookie)
-	if fault.CodeOf(err) == fault.NotFound {
-		return ""
+	if all := w.all(cookie); len(all) > 0 {
+		return all[0]
 	}
+	return ""
+}
+
+// all returns all whom a session cookie signs in.
+func (w *world) all(cookie string) (subs []pool.UserID) {
+	w.t.Helper()
+	all, err := w.sessions.Accounts(w.t.Context(), w.pool, cookie)
 	must(w.t, err)
-	return live.User.Sub
+	for _, live := range all {
+		subs = append(subs, live.User.Sub)
+	}
+	return subs
 }
