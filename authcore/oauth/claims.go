@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+	"github.com/gatehouse-auth/gatehouse/authcore/token"
 )
 
 // maxClaims is the longest claims parameter that is read, in bytes.
@@ -91,35 +92,10 @@ func (req *request) wantSubject(wish *claimWish) error {
 func (req *request) claimNames(wishes map[string]*claimWish) []string {
 	var names []string
 	for name := range wishes {
-		if scope := scopeOfClaim(name); scope != "" && slices.Contains(req.client.Scopes, scope) {
+		if scope := token.ScopeOfClaim(name); scope != "" && slices.Contains(req.client.Scopes, scope) {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
 	return names
-}
-
-// scopeOfClaim is the scope that a claim about a user belongs to (OIDC Core
-// 5.4); empty if the claim is not known or no scope asks for it.
-func scopeOfClaim(name string) string {
-	switch name {
-	case "name", "preferred_username", "updated_at":
-		return pool.ScopeProfile
-	case "email", "email_verified":
-		return pool.ScopeEmail
-	case "phone_number", "phone_number_verified":
-		return pool.ScopePhone
-	case "address":
-		return pool.ScopeAddress
-	}
-	if slices.Contains(pool.ProfileClaims(), name) {
-		return pool.ScopeProfile
-	}
-	return ""
-}
-
-// userClaims are the names of all claims that scopeOfClaim knows.
-func userClaims() []string {
-	return append([]string{"name", "preferred_username", "updated_at", "email", "email_verified", "phone_number", "phone_number_verified"},
-		pool.ProfileClaims()...)
 }

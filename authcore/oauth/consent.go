@@ -19,6 +19,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/secret"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/token"
 )
 
 const (
@@ -90,7 +91,7 @@ func scopesAt(r *pool.Resource, scopes []string) []string {
 func (req *request) personal() []string {
 	scopes := slices.DeleteFunc(slices.Clone(req.scopes), func(s string) bool { return !pool.IsOIDCScope(s) })
 	for _, name := range slices.Concat(req.idClaims, req.infoClaims) {
-		if s := scopeOfClaim(name); !slices.Contains(scopes, s) {
+		if s := token.ScopeOfClaim(name); !slices.Contains(scopes, s) {
 			scopes = append(scopes, s)
 		}
 	}

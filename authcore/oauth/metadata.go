@@ -9,6 +9,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
+	"github.com/gatehouse-auth/gatehouse/authcore/token"
 )
 
 // document is the metadata of RFC 8414 2 and OpenID Connect Discovery 3. It
@@ -80,7 +81,7 @@ func (e *endpoints) document() document {
 		ChallengeMethods:      []string{"S256"},
 		ACRValues:             reachable(),
 		ClaimsSupported: append([]string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid",
-			"cognito:username", "cognito:groups"}, userClaims()...),
+			"cognito:username", "cognito:groups"}, token.UserClaimNames()...),
 		PromptValues:    promptValues(),
 		UILocales:       e.config.Locales,
 		ResponseIss:     true,

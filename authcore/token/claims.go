@@ -10,26 +10,30 @@ import (
 // 5.1), the same in ID tokens and at userinfo. No value is empty.
 type UserClaims map[string]any
 
-// scopeClaims are the claims that a scope asks for (OIDC Core 5.4).
-var scopeClaims = map[string][]string{
-	pool.ScopeProfile: {
-		"name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile", "picture",
-		"website", "gender", "birthdate", "zoneinfo", "locale", "updated_at",
-	},
-	pool.ScopeEmail:   {"email", "email_verified"},
-	pool.ScopePhone:   {"phone_number", "phone_number_verified"},
-	pool.ScopeAddress: {"address"},
+// UserClaimNames returns the names of all claims about users that this build
+// knows.
+func UserClaimNames() []string {
+	return append([]string{"name", "preferred_username", "updated_at", "email", "email_verified", "phone_number", "phone_number_verified"},
+		pool.ProfileClaims()...)
 }
 
-// UserClaimNames returns the names of all claims about users that this build
-// knows, sorted.
-func UserClaimNames() []string {
-	var names []string
-	for _, claims := range scopeClaims {
-		names = append(names, claims...)
+// ScopeOfClaim returns the scope that a claim about a user belongs to (OIDC
+// Core 5.4); empty if the claim is not known.
+func ScopeOfClaim(name string) string {
+	switch name {
+	case "name", "preferred_username", "updated_at":
+		return pool.ScopeProfile
+	case "email", "email_verified":
+		return pool.ScopeEmail
+	case "phone_number", "phone_number_verified":
+		return pool.ScopePhone
+	case "address":
+		return pool.ScopeAddress
 	}
-	slices.Sort(names)
-	return names
+	if slices.Contains(pool.ProfileClaims(), name) {
+		return pool.ScopeProfile
+	}
+	return ""
 }
 
 // ClaimsOf returns the claims about a user that scopes ask for, and those of
@@ -37,22 +41,18 @@ func UserClaimNames() []string {
 // known, and claims that the user has no value of, are left out.
 func ClaimsOf(u *pool.User, scopes []string, names ...string) UserClaims {
 	claims := UserClaims{}
-	for _, s := range scopes {
-		claims.take(u, scopeClaims[s])
+	for _, name := range UserClaimNames() {
+		if !slices.Contains(scopes, ScopeOfClaim(name)) && !slices.Contains(names, name) {
+			continue
+		}
+		if v := claimOf(u, name); v != nil {
+			claims[name] = v
+		}
 	}
-	claims.take(u, names)
 	return claims
 }
 
-func (c UserClaims) take(u *pool.User, names []string) {
-	for _, name := range names {
-		if v := claimOf(u, name); v != nil {
-			c[name] = v
-		}
-	}
-}
-
-// claimOf returns the value of one claim, or nil.
+// claimOf returns the value of one of UserClaimNames, or nil.
 func claimOf(u *pool.User, name string) any {
 	switch name {
 	case "name":
@@ -77,9 +77,6 @@ func claimOf(u *pool.User, name string) any {
 		return about(u.Phone, u.PhoneVerified)
 	case "address":
 		return address(u.Claims["address"])
-	}
-	if !slices.Contains(pool.ProfileClaims(), name) {
-		return nil
 	}
 	return text(u.Claims[name])
 }
