@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -81,12 +82,14 @@ func config() authcore.Config {
 	}}}
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { t.Helper(); return newWorldLogging(t, nil) }
+
+func newWorldLogging(t *testing.T, log *slog.Logger) *world {
 	t.Helper()
 	w := &world{t: t, clock: &clock{t: time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)}, handlers: map[string]http.Handler{}}
 	var err error
 	w.state, err = authcore.Open(context.Background(), authcore.StateConfig{
-		Directory: memstore.New(memstore.Options{Now: w.clock.now}), Keys: secret.NewKeys(), Now: w.clock.now,
+		Directory: memstore.New(memstore.Options{Now: w.clock.now}), Keys: secret.NewKeys(), Now: w.clock.now, Logger: log,
 	})
 	if err != nil {
 		t.Fatal(err)

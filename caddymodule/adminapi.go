@@ -9,86 +9,28 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/admin"
 	"github.com/gatehouse-auth/gatehouse/store"
 )
-
-// userInput, user, client and key are what the admin API takes and answers.
-type userInput struct {
-	Identifier string   `json:"identifier,omitempty"`
-	Name       string   `json:"name,omitempty"`
-	Groups     []string `json:"groups,omitempty"`
-	Password   string   `json:"password,omitempty"`
-}
-
-type user struct {
-	Sub      string    `json:"sub"`
-	Username string    `json:"username"`
-	Email    string    `json:"email,omitempty"`
-	Phone    string    `json:"phone,omitempty"`
-	Name     string    `json:"name,omitempty"`
-	Groups   []string  `json:"groups"`
-	Status   string    `json:"status"`
-	Disabled bool      `json:"disabled"`
-	Created  time.Time `json:"created"`
-	Updated  time.Time `json:"updated"`
-	Link     string    `json:"link,omitempty"`
-}
-
-// name is what a person calls the user.
-func (u user) name() string {
-	for _, s := range []string{u.Email, u.Phone} {
-		if s != "" {
-			return s
-		}
-	}
-	return u.Username
-}
-
-func (u user) state() string {
-	if u.Disabled {
-		return "disabled"
-	}
-	return strings.ReplaceAll(u.Status, "_", " ")
-}
-
-type client struct {
-	ID        string   `json:"id"`
-	Name      string   `json:"name,omitempty"`
-	Auth      []string `json:"auth"`
-	Secrets   []string `json:"secret_ids,omitempty"`
-	Grants    []string `json:"grants"`
-	Redirects []string `json:"redirect_uris,omitempty"`
-	Scopes    []string `json:"scopes,omitempty"`
-	Machine   []string `json:"machine_scopes,omitempty"`
-	Resources []string `json:"resources,omitempty"`
-	Disabled  bool     `json:"disabled"`
-	Site      bool     `json:"site,omitempty"`
-}
-
-func (c client) scopes() string { return strings.Join(append(c.Scopes, c.Machine...), " ") }
-
-type key struct {
-	ID       string    `json:"id"`
-	Use      string    `json:"use"`
-	Alg      string    `json:"alg"`
-	State    string    `json:"state"`
-	Created  time.Time `json:"created"`
-	SignFrom time.Time `json:"sign_from"`
-	Retire   time.Time `json:"retire,omitzero"`
-}
 
 // base is the path of the pool's resources.
 func (c *cli) base() string  { return "/v1/pools/" + escape(c.pool) }
 func (c *cli) users() string { return c.base() + "/users" }
+
+// user is the path of a user, by whatever names one.
+func (c *cli) user(who string) string { return c.users() + "/" + escape(who) }
 
 func escape(s string) string { return url.PathEscape(s) }
 
@@ -192,16 +134,32 @@ func (a *adminAPI) call(ctx context.Context, method, path string, in, out any) e
 		return fmt.Errorf("admin API: %w", err)
 	}
 	if res.StatusCode != http.StatusOK {
-		var e struct{ Error, Message string }
+		var e admin.Problem
 		if json.Unmarshal(raw, &e) != nil || e.Message == "" {
-			e.Message = fmt.Sprintf("%s (%s)", http.StatusText(res.StatusCode), e.Error)
+			e.Message = fmt.Sprintf("%s (%s): the server's log says why", http.StatusText(res.StatusCode), e.Error)
 		}
-		return errors.New(e.Message)
+		return errors.New(e.Message + remedy(res.StatusCode, e.Message))
 	}
 	if err := json.Unmarshal(raw, out); err != nil {
 		return fmt.Errorf("admin API: %w", err)
 	}
 	return nil
+}
+
+// remedy names the likely fix of a refusal.
+func remedy(status int, message string) string {
+	if status != http.StatusNotFound {
+		return ""
+	}
+	for _, known := range []struct{ in, fix string }{
+		{"no pool", "--pool names another"}, {"no group", "see `caddy gatehouse group list`"},
+		{"session", "see `caddy gatehouse user sessions`"}, {"client", "see `caddy gatehouse client list`"}, {"user", "see `caddy gatehouse user list`"},
+	} {
+		if strings.Contains(message, known.in) {
+			return ": " + known.fix
+		}
+	}
+	return ""
 }
 
 // print prints v as JSON, or as people read it.
@@ -215,7 +173,7 @@ func (c *cli) print(cmd *cobra.Command, v any, plain func(io.Writer)) error {
 	return e.Encode(v)
 }
 
-func (c *cli) printUser(cmd *cobra.Command, u user) error {
+func (c *cli) printUser(cmd *cobra.Command, u admin.User) error {
 	return c.print(cmd, u, func(w io.Writer) { fields(w, u) })
 }
 
@@ -244,14 +202,35 @@ func fields(w io.Writer, v any) {
 		if d.Decode(&value) != nil {
 			break
 		}
-		if list, ok := value.([]any); ok {
-			var items []string
-			for _, item := range list {
-				items = append(items, fmt.Sprint(item))
-			}
-			value = strings.Join(items, " ")
-		}
-		fmt.Fprintf(t, "%v\t%v\n", name, value)
+		fmt.Fprintf(t, "%v\t%s\n", name, onOneLine(value))
 	}
 	_ = t.Flush() // as in table
+}
+
+// printable is text of somebody else's without what a terminal would obey.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+}
+
+// onOneLine is a value of JSON as a person reads it.
+func onOneLine(value any) string {
+	var items []string
+	switch value := value.(type) {
+	case []any:
+		for _, item := range value {
+			items = append(items, fmt.Sprint(item))
+		}
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(value)) {
+			items = append(items, fmt.Sprintf("%s=%q", name, value[name]))
+		}
+	default:
+		return fmt.Sprint(value)
+	}
+	return strings.Join(items, " ")
 }

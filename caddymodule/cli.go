@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,8 +17,8 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "gatehouse",
-		Usage: "user|client|key|check",
-		Short: "Looks after Gatehouse's users, clients and keys",
+		Usage: "user|group|client|key|check",
+		Short: "Looks after Gatehouse's users, groups, clients and keys",
 		Long: `Talks to the running server over its admin socket in the data directory.
 When none runs, the embedded store is opened directly.
 
@@ -36,7 +37,7 @@ func buildCommand(cmd *cobra.Command) {
 	flags.BoolVar(&c.json, "json", false, "print JSON")
 	cmd.SetFlagErrorFunc(misused)
 	onlyGroups(cmd)
-	cmd.AddCommand(c.userCommand(), c.clientCommand(), c.keyCommand(), c.checkCommand())
+	cmd.AddCommand(c.userCommand(), c.groupCommand(), c.clientCommand(), c.keyCommand(), c.checkCommand())
 }
 
 // misused reports a call that was not understood: exit code 2.
@@ -67,10 +68,16 @@ func onlyGroups(cmd *cobra.Command) {
 		for _, sub := range cmd.Commands() {
 			names = append(names, sub.Name())
 		}
+		if slices.Contains(stillToCome(), args[0]) {
+			return misused(cmd, fmt.Errorf("this build has no %q yet: it has %s", args[0], strings.Join(names, ", ")))
+		}
 		return misused(cmd, fmt.Errorf("unknown command %q%s", args[0], suggestion(args[0], names)))
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
+
+// stillToCome are commands that are planned, and that no build has.
+func stillToCome() []string { return []string{"doctor", "import", "export", "backup", "restore"} }
 
 // cli is one run of the command line.
 type cli struct {
@@ -99,186 +106,6 @@ func (c *cli) command(use, short string, args cobra.PositionalArgs, run func(cmd
 			return errors.Join(run(cmd, api, args), api.Close())
 		},
 	}
-}
-
-func (c *cli) userCommand() *cobra.Command {
-	return group("user", "Adds, shows and changes users",
-		c.userAdd(),
-		c.command("list", "Lists all users", cobra.NoArgs, c.userList),
-		c.command("show <user>", "Shows a user, by e-mail, phone, user name or sub", cobra.ExactArgs(1), c.userShow),
-		c.userPassword(),
-		c.userVerb("disable", "Ends everything a user has and lets nothing new begin"),
-		c.userVerb("enable", "Reverses disable"),
-		c.userDelete(),
-	)
-}
-
-func (c *cli) userAdd() *cobra.Command {
-	var in userInput
-	var stdin bool
-	cmd := c.command("add <identifier>", "Adds a user; without a password it prints a one-time link to set one", cobra.ExactArgs(1),
-		func(cmd *cobra.Command, api *adminAPI, args []string) (err error) {
-			in.Identifier = args[0]
-			if stdin {
-				if in.Password, err = readPassword(cmd); err != nil {
-					return err
-				}
-			}
-			var u user
-			if err := api.call(cmd.Context(), "POST", c.users(), in, &u); err != nil {
-				return err
-			}
-			return c.print(cmd, u, func(w io.Writer) {
-				fmt.Fprintf(w, "Added %s (%s).\n", u.name(), u.Sub)
-				if u.Link != "" {
-					fmt.Fprintf(w, "Set the password here, once, within a day:\n\n    %s\n", u.Link)
-				}
-			})
-		})
-	cmd.Flags().StringArrayVar(&in.Groups, "group", nil, "a group of the user (may repeat)")
-	cmd.Flags().StringVar(&in.Name, "name", "", "the user's full name")
-	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read a password from standard input")
-	return cmd
-}
-
-func (c *cli) userList(cmd *cobra.Command, api *adminAPI, _ []string) error {
-	users := []user{}
-	for after := ""; ; {
-		var page struct {
-			Users []user `json:"users"`
-			Next  string `json:"next"`
-		}
-		if err := api.call(cmd.Context(), "GET", c.users()+"?limit=200&after="+escape(after), nil, &page); err != nil {
-			return err
-		}
-		users = append(users, page.Users...)
-		if after = page.Next; after == "" {
-			break
-		}
-	}
-	return c.print(cmd, users, func(w io.Writer) {
-		table(w, []string{"USER", "GROUPS", "STATUS", "CREATED", "SUB"}, func(row func(...string)) {
-			for _, u := range users {
-				row(u.name(), strings.Join(u.Groups, ","), u.state(), u.Created.Format("2006-01-02"), u.Sub)
-			}
-		})
-	})
-}
-
-func (c *cli) userShow(cmd *cobra.Command, api *adminAPI, args []string) error {
-	var u user
-	if err := api.call(cmd.Context(), "GET", c.users()+"/"+escape(args[0]), nil, &u); err != nil {
-		return err
-	}
-	return c.printUser(cmd, u)
-}
-
-func (c *cli) userPassword() *cobra.Command {
-	var link bool
-	cmd := c.command("password <user>", "Sets a user's password, read from standard input or a prompt; all sessions end", cobra.ExactArgs(1),
-		func(cmd *cobra.Command, api *adminAPI, args []string) error {
-			path := c.users() + "/" + escape(args[0])
-			var u user
-			if link {
-				if err := api.call(cmd.Context(), "POST", path+"/invite", nil, &u); err != nil {
-					return err
-				}
-				return c.print(cmd, map[string]string{"link": u.Link}, func(w io.Writer) { fmt.Fprintln(w, u.Link) })
-			}
-			password, err := readPassword(cmd)
-			if err != nil {
-				return err
-			}
-			if err := api.call(cmd.Context(), "POST", path+"/password", userInput{Password: password}, &u); err != nil {
-				return err
-			}
-			return c.printUser(cmd, u)
-		})
-	cmd.Flags().BoolVar(&link, "link", false, "print a one-time link instead, with which the user sets it")
-	return cmd
-}
-
-func (c *cli) userVerb(verb, short string) *cobra.Command {
-	return c.command(verb+" <user>", short, cobra.ExactArgs(1), func(cmd *cobra.Command, api *adminAPI, args []string) error {
-		var u user
-		if err := api.call(cmd.Context(), "POST", c.users()+"/"+escape(args[0])+"/"+verb, nil, &u); err != nil {
-			return err
-		}
-		return c.printUser(cmd, u)
-	})
-}
-
-func (c *cli) userDelete() *cobra.Command {
-	return c.command("delete <user>", "Deletes a user for good", cobra.ExactArgs(1), func(cmd *cobra.Command, api *adminAPI, args []string) error {
-		var out map[string]string
-		if err := api.call(cmd.Context(), "POST", c.users()+"/"+escape(args[0])+"/delete", nil, &out); err != nil {
-			return err
-		}
-		return c.print(cmd, out, func(w io.Writer) { fmt.Fprintf(w, "Deleted %s.\n", out["deleted"]) })
-	})
-}
-
-func (c *cli) clientCommand() *cobra.Command {
-	return group("client", "Shows clients",
-		c.command("list", "Lists all clients", cobra.NoArgs, func(cmd *cobra.Command, api *adminAPI, _ []string) error {
-			var out struct {
-				Clients []client `json:"clients"`
-			}
-			if err := api.call(cmd.Context(), "GET", c.base()+"/clients", nil, &out); err != nil {
-				return err
-			}
-			return c.print(cmd, out.Clients, func(w io.Writer) {
-				table(w, []string{"CLIENT", "AUTH", "GRANTS", "SCOPES", "SECRETS"}, func(row func(...string)) {
-					for _, cl := range out.Clients {
-						row(cl.ID, strings.Join(cl.Auth, ","), strings.Join(cl.Grants, ","), cl.scopes(), strings.Join(cl.Secrets, ","))
-					}
-				})
-			})
-		}),
-		c.command("show <client>", "Shows a client", cobra.ExactArgs(1), func(cmd *cobra.Command, api *adminAPI, args []string) error {
-			var cl client
-			if err := api.call(cmd.Context(), "GET", c.base()+"/clients/"+escape(args[0]), nil, &cl); err != nil {
-				return err
-			}
-			return c.print(cmd, cl, func(w io.Writer) { fields(w, cl) })
-		}),
-	)
-}
-
-func (c *cli) keyCommand() *cobra.Command {
-	in := struct {
-		Use string `json:"use"`
-		Now bool   `json:"now"`
-	}{}
-	rotate := c.command("rotate", "Publishes new signing keys, which take over once verifiers have seen them", cobra.NoArgs,
-		func(cmd *cobra.Command, api *adminAPI, _ []string) error {
-			return c.keys(cmd, api, "POST", c.base()+"/keys/rotate", in)
-		})
-	rotate.Flags().StringVar(&in.Use, "use", "token", "token or assertion")
-	rotate.Flags().BoolVar(&in.Now, "now", false, "let the new keys sign at once: verifiers that keep the old set refuse them for up to 5 minutes")
-	return group("key", "Shows and rotates signing keys",
-		c.command("list", "Lists all signing keys", cobra.NoArgs, func(cmd *cobra.Command, api *adminAPI, _ []string) error {
-			return c.keys(cmd, api, "GET", c.base()+"/keys", nil)
-		}),
-		rotate,
-	)
-}
-
-// keys calls an endpoint that answers with keys, and prints them.
-func (c *cli) keys(cmd *cobra.Command, api *adminAPI, method, path string, in any) error {
-	var out struct {
-		Keys []key `json:"keys"`
-	}
-	if err := api.call(cmd.Context(), method, path, in, &out); err != nil {
-		return err
-	}
-	return c.print(cmd, out.Keys, func(w io.Writer) {
-		table(w, []string{"KEY", "USE", "ALG", "STATE", "SIGNS FROM"}, func(row func(...string)) {
-			for _, k := range out.Keys {
-				row(k.ID, k.Use, k.Alg, k.State, k.SignFrom.Format("2006-01-02 15:04:05"))
-			}
-		})
-	})
 }
 
 // readPassword reads a password from a prompt, twice, or from standard input.

@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/admin"
 )
 
 // command runs `caddy gatehouse args…` in this process.
@@ -68,7 +70,7 @@ func manage(t *testing.T, groups bool) {
 	if !strings.Contains(list, "ada@example.com") || strings.Contains(list, "eve@") || strings.Count(list, "\n") != 3 {
 		t.Errorf("%s", list)
 	}
-	var users []user
+	var users []admin.User
 	if err := json.Unmarshal([]byte(ok(t, "", "", "user", "list", "--json")), &users); err != nil || len(users) != 2 {
 		t.Errorf("%v %v", users, err)
 	}
@@ -77,7 +79,7 @@ func manage(t *testing.T, groups bool) {
 	ok(t, "true", "", "user", "disable", "ben@example.com")
 	ok(t, "false", "", "user", "enable", "ben@example.com")
 	ok(t, "confirmed", password+"2\n", "user", "password", "ada@example.com")
-	ok(t, "/signup?link=", "", "user", "password", "--link", "ada@example.com")
+	ok(t, "/signup?link=", "", "user", "invite", "ada@example.com")
 	ok(t, "Deleted", "", "user", "delete", "ben@example.com")
 	refused(t, "", "user", "show", "ben@example.com")
 	refused(t, "pool", "user", "list", "--pool", "nope")
