@@ -379,7 +379,7 @@ func FuzzReadings(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		forms, all := readings(s)
-		if len(forms) == 0 || len(forms) > 4*(maxDecodings+1) {
+		if len(forms) == 0 || len(forms) > 8*(maxDecodings+1) {
 			t.Errorf("%q has %d readings", s, len(forms))
 		}
 		if strings.HasPrefix(s, "/") && plain(s) && (!all || len(forms) != 1 || forms[0] != s) {

@@ -90,6 +90,12 @@ func TestALineAppliesUnderEveryReading(t *testing.T) {
 		"/admin%2fx":                 true,
 		"/admin;a=b/x":               true,
 		"/a;b/x":                     false,
+		"/admin/#/x":                 true, // some cut a fragment off, raw or encoded
+		"/x/%2561dmin/..#":           false,
+		"/y/../admin/%23/../../x":    true,
+		"/admin/%3f/../../../x":      true, // and some a query, once decoded
+		"/admin/;a%23/../../x":       true,
+		"/why%3f/%23":                false,
 		"/%C3%BC/%ff":                false,
 		"/%252525252525252561":       true, // nobody decodes that often in good faith
 		"/a/%252e%252e/admin/x":      true,

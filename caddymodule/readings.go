@@ -12,13 +12,14 @@ const maxDecodings = 4
 
 // plain reports whether everybody reads an escaped path in the same way.
 func plain(p string) bool {
-	return !strings.ContainsAny(p, `%\;`) && !strings.Contains(p, "//") && !strings.Contains(p, "/.")
+	return !strings.ContainsAny(p, `%\;#?`) && !strings.Contains(p, "//") && !strings.Contains(p, "/.")
 }
 
 // readings returns the forms under which somebody behind the gate might read
 // an escaped path: as it is, decoded once and more, each also cleaned, with
-// backslashes as slashes, and without path parameters. all is false if it
-// could be decoded for ever.
+// backslashes as slashes, without path parameters, and without what a fragment
+// or a query would be once decoded. all is false if it could be decoded for
+// ever.
 func readings(raw string) (forms []string, all bool) {
 	add := func(p string) {
 		p = strings.ReplaceAll(p, `\`, "/")
@@ -34,8 +35,10 @@ func readings(raw string) (forms []string, all bool) {
 	}
 	for range maxDecodings + 1 {
 		add(raw)
-		if strings.Contains(raw, ";") {
-			add(withoutParameters(raw))
+		add(withoutParameters(raw))
+		if i := strings.IndexAny(raw, "#?"); i >= 0 {
+			add(raw[:i])
+			add(withoutParameters(raw[:i]))
 		}
 		decoded, err := url.PathUnescape(raw)
 		if err != nil || decoded == raw {
@@ -48,6 +51,9 @@ func readings(raw string) (forms []string, all bool) {
 
 // withoutParameters drops what follows a semicolon in each segment.
 func withoutParameters(p string) string {
+	if !strings.Contains(p, ";") {
+		return p
+	}
 	segments := strings.Split(p, "/")
 	for i, s := range segments {
 		segments[i], _, _ = strings.Cut(s, ";")
