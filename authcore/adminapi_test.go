@@ -562,6 +562,25 @@ func TestWhoGetsTheAdminScope(t *testing.T) {
 	w := newWorld(t)
 	w.configure(administered())
 	w.firstUser("boss@example.com")
+	w.admin("POST", "/users", admin.NewUser{Identifier: "carl", Password: password, Groups: []string{"staff"}})
+	carl := w.browser()
+	carl.get(appOrigin + "/")
+	carl.signIn("carl", password)
+	granted := carl.grant("openid " + adminScope)
+	if granted["scope"] != "openid" {
+		t.Errorf("somebody who is no operator was granted %v", granted["scope"])
+	}
+	res := w.knock("GET", "/v1/pools/default/users", nil, http.Header{"Authorization": {"Bearer " + granted["access_token"].(string)}})
+	if res.StatusCode != http.StatusForbidden && res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("and got in: %d", res.StatusCode)
+	}
+	carl.get(loginOrigin + "/oauth2/authorize?" + url.Values{
+		"response_type": {"code"}, "client_id": {"web"}, "redirect_uri": {"http://127.0.0.1:7777/callback"}, "scope": {adminScope},
+		"code_challenge": {strings.Repeat("A", 43)}, "code_challenge_method": {"S256"},
+	}.Encode())
+	if q := carl.url.Query(); q.Get("error") != "access_denied" || q.Has("code") {
+		t.Errorf("asked for the scope alone: %s", carl.url)
+	}
 	if status, answer := w.token(url.Values{"grant_type": {"client_credentials"}, "scope": {adminScope}}, "batch:"+batchSecret); status != http.StatusBadRequest || answer["error"] != "invalid_scope" {
 		t.Errorf("a machine without the grant: %d %v", status, answer)
 	}

@@ -99,8 +99,14 @@ func (e *endpoints) ready(w http.ResponseWriter, r *http.Request) (*request, *se
 		return nil, nil, e.signIn(w, r, req, c)
 	}
 	mux.EventOf(r.Context()).User = string(c.live.User.Sub)
+	asked := len(req.scopes)
+	if req.scopes = e.site.Pool.MayGrant(c.live.User, req.scopes); asked > 0 && len(req.scopes) == 0 {
+		return nil, nil, e.refuse(w, r, req, errOperatorsOnly)
+	}
 	return req, c.live, nil
 }
+
+var errOperatorsOnly = fault.New(fault.AccessDenied, "Only operators can let a client have the scope gatehouse.admin.")
 
 // queryForm reads the parameters of the query, of a POST as well.
 func queryForm(r *http.Request) (url.Values, error) {
