@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
-	"github.com/gatehouse-auth/gatehouse/authcore/repo"
 )
 
 // fullProfile gives the user a value for every standard claim.
@@ -82,19 +81,11 @@ func TestScopesBringStandardClaims(t *testing.T) {
 func TestClaimsByNameAtUserInfo(t *testing.T) {
 	h := newHost(t)
 	h.fullProfile()
-	a := h.redeem(h.code(nil))
-	part := repo.UserPartition(h.pool.ID, h.user.Sub)
-	origin, _ := claims(t, a.Access)["origin_jti"].(string)
-	_, err := h.repo.Update(t.Context(), h.pool.ID, part, func(tx *repo.Tx) error {
-		key := repo.FamilyKey(h.pool.ID, part, origin)
-		e, err := repo.Read(tx, key)
-		if err != nil {
-			return err
-		}
-		e.Value.InfoClaims = []string{"nickname", "email", "email_verified", "sub", "password", "unheard_of"}
-		return repo.Put(tx, key, e.Value, e.Expires)
-	})
-	must(t, err)
+	a := h.redeem(h.code(map[string]string{"claims": `{"id_token": {"locale": {"essential": true}},
+		"userinfo": {"nickname": null, "email": null, "email_verified": {"essential": true}, "sub": null, "password": null, "unheard_of": null}}`}))
+	if id := claims(t, a.ID); id["locale"] != "en-GB" || id["nickname"] != nil {
+		t.Errorf("%v", id)
+	}
 	for _, access := range []string{a.Access, h.refresh(a.Refresh).Access} {
 		res, info := h.userInfo(access)
 		want := map[string]any{"sub": string(h.user.Sub), "nickname": "the nickname", "email": "ann@example.com", "email_verified": true}

@@ -67,8 +67,11 @@ func TestRevokingAMachineToken(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	kept, err := w.verify(one.Access) // as a gate keeps it
+	must(t, err)
 	must(t, w.revoke("batch", one.Access))
-	_, err := w.verify(one.Access)
+	wantCode(t, w.svc.Standing(t.Context(), w.pool, kept), fault.InvalidToken)
+	_, err = w.verify(one.Access)
 	wantCode(t, err, fault.InvalidToken)
 	if _, err := w.verify(other.Access); err != nil {
 		t.Errorf("the other token: %v", err)
