@@ -82,7 +82,8 @@ func New(o Options) (*UI, error) {
 func (u *UI) Languages() []string { return slices.Sorted(maps.Keys(u.languages)) }
 
 // Render turns p into a document. It fails for a page type it does not know and
-// for a form whose target is not a plain path or an http(s) address.
+// for a form whose target is not a plain path or an http(s) address; that of a
+// page.FormPost must be such an address.
 func (u *UI) Render(ctx context.Context, p page.Page) (page.Document, error) {
 	if err := ctx.Err(); err != nil {
 		return page.Document{}, fmt.Errorf("loginui: %w", err)
