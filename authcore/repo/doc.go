@@ -31,6 +31,8 @@
 //	21 guesses     session   no     always     1  user       HMAC of sub, kind and scope       factor
 //	22 refs        session   yes    always     1  user       sub, name of the session          session
 //	23 attempts    session   no     always     4  user       hash of the handle                flow
+//	24 family refs session   yes    always     1  user       sub, hash of the client, 16       token
+//	                                                         bytes, name of the family
 //
 // Ids are never reused. No name holds personal data: HMACs are keyed.
 //

@@ -134,6 +134,7 @@ func goldenRecords() []record {
 			Client: "shop", Host: "shop.example.com", Resource: "https://orders.example.com", Scopes: lists("openid", "orders.read"), At: goldenTime,
 		}, time.Time{}),
 		goldenRecord("session-ref", SessionRefKey(goldenPool, goldenSub, "session-name"), struct{}{}, goldenEnd),
+		goldenRecord("family-ref", FamilyRefKey(goldenPool, goldenSub, "shop", "family-name"), struct{}{}, goldenEnd),
 		goldenRecord("attempt", AttemptKey(goldenPool, part, "attempt-name"), pool.Attempt{
 			ID: "attempt", Place: "place-hash", Sub: goldenSub, Epoch: 7, At: goldenTime, ACR: pool.AAL1, AMR: lists("pwd"), Step: "change_password",
 		}, goldenEnd),

@@ -418,7 +418,7 @@ func TestTablesAreDeclaredOnce(t *testing.T) {
 	seen := map[uint8]bool{}
 	for _, table := range []store.Table{
 		tablePools, tableDataKeys, tableUsers, tableTombstones, tableAliases, tableInvites, tableFirst, tableSigning,
-		tableRevocations, tableSessions, tableSites, tableCodes, tableFamilies, tableUsed, tableGuesses, tableConsents, tableSessionRefs, tableAttempts,
+		tableRevocations, tableSessions, tableSites, tableCodes, tableFamilies, tableUsed, tableGuesses, tableConsents, tableSessionRefs, tableAttempts, tableFamilyRefs,
 	} {
 		k := store.Key{Table: table, Name: "x"}
 		if err := k.Validate(); err != nil || seen[table.ID] || table.MaxValue == 0 {

@@ -154,13 +154,23 @@ func (r *Repo) HasUsers(ctx context.Context, id pool.ID) (bool, error) {
 
 // SessionNames returns the names of a user's SSO sessions that have not run out.
 func (r *Repo) SessionNames(ctx context.Context, id pool.ID, sub pool.UserID) ([]string, error) {
+	return r.refs(ctx, id, sub, tableSessionRefs, tagOf(id)+rawSub(sub))
+}
+
+// FamilyNames returns the names of the families that a client was given for a
+// user and that have not run out.
+func (r *Repo) FamilyNames(ctx context.Context, id pool.ID, sub pool.UserID, client pool.ClientID) ([]string, error) {
+	return r.refs(ctx, id, sub, tableFamilyRefs, tagOf(id)+rawSub(sub)+clientPart(client))
+}
+
+// refs returns what follows a prefix in the names of a table of references.
+func (r *Repo) refs(ctx context.Context, id pool.ID, sub pool.UserID, t store.Table, prefix string) ([]string, error) {
 	ks, err := r.keyset(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	var names []string
-	prefix := tagOf(id) + rawSub(sub)
-	for e, err := range scan[struct{}](ctx, r, ks, tableSessionRefs, UserPartition(id, sub), prefix) {
+	for e, err := range scan[struct{}](ctx, r, ks, t, UserPartition(id, sub), prefix) {
 		if err != nil {
 			return nil, err
 		}

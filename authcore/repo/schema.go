@@ -30,6 +30,7 @@ var (
 	tableUsed        = store.Table{ID: 20, Kind: store.Session, Expiry: store.AlwaysExpires, MaxValue: 1 << 10}
 	tableGuesses     = store.Table{ID: 21, Kind: store.Session, Expiry: store.AlwaysExpires, MaxValue: 1 << 10}
 	tableSessionRefs = store.Table{ID: 22, Kind: store.Session, Listed: true, Expiry: store.AlwaysExpires, MaxValue: 1 << 10}
+	tableFamilyRefs  = store.Table{ID: 24, Kind: store.Session, Listed: true, Expiry: store.AlwaysExpires, MaxValue: 1 << 10}
 	tableAttempts    = store.Table{ID: 23, Kind: store.Session, Expiry: store.AlwaysExpires, MaxValue: 4 << 10}
 )
 
@@ -156,6 +157,18 @@ func CodeKey(id pool.ID, p store.Partition, name string) Key[pool.Code] {
 // FamilyKey is a refresh family.
 func FamilyKey(id pool.ID, p store.Partition, name string) Key[pool.Family] {
 	return newKey[pool.Family](tableFamilies, id, p, part(name))
+}
+
+// FamilyRefKey lists a refresh family under its user and client; it lives as
+// long as the family.
+func FamilyRefKey(id pool.ID, sub pool.UserID, client pool.ClientID, name string) Key[struct{}] {
+	return newKey[struct{}](tableFamilyRefs, id, UserPartition(id, sub), rawSub(sub)+clientPart(client)+part(name))
+}
+
+// clientPart stands for a client within a name.
+func clientPart(client pool.ClientID) string {
+	sum := sha256.Sum256([]byte(client))
+	return string(sum[:16])
 }
 
 // UsedAttemptKey marks an attempt that has succeeded.

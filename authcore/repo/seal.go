@@ -43,7 +43,7 @@ func newKeyset(id pool.ID, keys map[byte][]byte) *keyset {
 		ks.seals[kid] = map[uint8][]byte{}
 		for _, t := range []store.Table{
 			tablePools, tableUsers, tableTombstones, tableAliases, tableInvites, tableFirst, tableSigning,
-			tableRevocations, tableSessions, tableSites, tableCodes, tableFamilies, tableUsed, tableGuesses, tableConsents, tableSessionRefs, tableAttempts,
+			tableRevocations, tableSessions, tableSites, tableCodes, tableFamilies, tableUsed, tableGuesses, tableConsents, tableSessionRefs, tableAttempts, tableFamilyRefs,
 		} {
 			ks.seals[kid][t.ID] = secret.Derive(data, "record", fmt.Sprint(t.ID))
 		}

@@ -21,9 +21,8 @@ import (
 
 // Families ends what clients were given; token.Service does.
 type Families interface {
-	// EndClient ends those of a user's families, by origin_jti, that are a
-	// client's, for good before it returns.
-	EndClient(ctx context.Context, p *pool.Pool, sub pool.UserID, client pool.ClientID, originJTIs []string) error
+	// EndClient ends all that a client was given for a user, for good before it returns.
+	EndClient(ctx context.Context, p *pool.Pool, sub pool.UserID, client pool.ClientID) error
 }
 
 const (
@@ -327,25 +326,11 @@ func (s *pages) withdraw(m mine) (page.Done, error) {
 	if err != nil || !slices.ContainsFunc(given, func(c pool.Consent) bool { return c.Client == client }) {
 		return page.NothingDone, err
 	}
-	if err := s.endClient(m, client); err != nil {
+	if err := s.config.Families.EndClient(ctx, p, m.sub(), client); err != nil {
 		return page.NothingDone, err
 	}
 	if err := s.config.Accounts.Withdraw(ctx, m.self(), p, m.sub(), client); err != nil {
 		return page.NothingDone, err
 	}
-	return page.ConsentWithdrawn, s.endClient(m, client)
-}
-
-// endClient ends what a client was given in any session of the person's.
-func (s *pages) endClient(m mine, client pool.ClientID) error {
-	all, err := s.config.Sessions.List(m.Context(), s.site.Pool, m.sub())
-	if err != nil {
-		return err
-	}
-	families := slices.Clone(m.live.Session.Families)
-	for _, l := range all {
-		families = append(families, l.Session.Families...)
-	}
-	slices.Sort(families)
-	return s.config.Families.EndClient(m.Context(), s.site.Pool, m.sub(), client, slices.Compact(families))
+	return page.ConsentWithdrawn, s.config.Families.EndClient(ctx, p, m.sub(), client)
 }

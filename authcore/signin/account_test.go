@@ -239,6 +239,9 @@ func (w *world) family(b *browser, sub pool.UserID, client pool.ClientID, jti st
 			return err
 		}
 		f := pool.Family{Client: client, Sub: sub, Session: b.name(), OriginJTI: jti, Expires: tx.Now().Add(time.Hour)}
+		if err := repo.Put(tx, repo.FamilyRefKey(w.pool.ID, sub, client, jti), struct{}{}, f.Expires); err != nil {
+			return err
+		}
 		return repo.Put(tx, repo.FamilyKey(w.pool.ID, part, jti), f, f.Expires)
 	})
 	must(w.t, err)

@@ -8,19 +8,23 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/repo"
 )
 
-// EndClient ends those of a user's families, by origin_jti, that are a
-// client's, as EndFamilies does.
-func (s *Service) EndClient(ctx context.Context, p *pool.Pool, sub pool.UserID, client pool.ClientID, originJTIs []string) error {
-	var theirs []string
+// EndClient ends all that a client was given for a user, in any session and
+// beyond (offline_access), as EndFamilies does.
+func (s *Service) EndClient(ctx context.Context, p *pool.Pool, sub pool.UserID, client pool.ClientID) error {
+	names, err := s.repo.FamilyNames(ctx, p.ID, sub, client)
+	if err != nil {
+		return fmt.Errorf("token: list families: %w", err)
+	}
+	var alive []string
 	part := repo.UserPartition(p.ID, sub)
-	for _, jti := range originJTIs {
-		e, err := repo.Get(ctx, s.repo, repo.FamilyKey(p.ID, part, jti))
+	for _, name := range names {
+		e, err := repo.Get(ctx, s.repo, repo.FamilyKey(p.ID, part, name))
 		if err != nil {
 			return fmt.Errorf("token: read family: %w", err)
 		}
-		if e.Found && e.Value.Sub == sub && e.Value.Client == client && !e.Value.Dead {
-			theirs = append(theirs, jti)
+		if e.Found && !e.Value.Dead {
+			alive = append(alive, name)
 		}
 	}
-	return s.EndFamilies(ctx, p, sub, theirs)
+	return s.EndFamilies(ctx, p, sub, alive)
 }

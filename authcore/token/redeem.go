@@ -108,6 +108,9 @@ func (s *Service) buyFamily(ctx context.Context, p *pool.Pool, c *pool.Client, f
 				return "", err
 			}
 		}
+		if err := repo.Put(tx, repo.FamilyRefKey(p.ID, family.Sub, c.ID, id), struct{}{}, family.Expires); err != nil {
+			return "", err
+		}
 		return id, repo.Put(tx, repo.FamilyKey(p.ID, f.part, id), *family, family.Expires)
 	})
 	if err != nil {
