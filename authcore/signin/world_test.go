@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/factor/password"
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/flow"
+	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
@@ -32,6 +34,7 @@ import (
 const (
 	origin  = "https://login.example.com"
 	right   = "correct horse battery"
+	bye     = "https://shop.example.com/bye" // where the shop has people go after signing out
 	request = "response_type=code&client_id=shop&redirect_uri=https%3A%2F%2Fshop.example.com%2Fcallback&scope=openid&state=a%20b"
 )
 
@@ -91,6 +94,7 @@ type world struct {
 	passwords *passwords
 	accounts  *account.Service
 	flow      *flow.Machine
+	ring      *keyring.Ring
 	families  *families
 	sessions  *session.Service
 	mux       *mux.Mux
@@ -113,16 +117,20 @@ func newWorldAt(t *testing.T, site signin.Site) *world {
 		ID: id.ID, Name: "default", Issuer: id.Issuer, Brand: "Example",
 		Password: pool.PasswordPolicy{MinLength: 8, Breached: true},
 		Session:  pool.SessionPolicy{Idle: 12 * time.Hour, Absolute: 30 * 24 * time.Hour},
+		Token:    pool.TokenPolicy{Access: 15 * time.Minute, ID: time.Hour, Refresh: 24 * time.Hour, Alg: jose.ES256, IDAlg: jose.ES256},
 		Clients: map[pool.ClientID]*pool.Client{
-			"shop":   {ID: "shop", Name: "The Shop", RedirectURIs: []string{"https://shop.example.com/callback"}},
+			"shop": {
+				ID: "shop", Name: "The Shop", RedirectURIs: []string{"https://shop.example.com/callback"},
+				LogoutURIs: []string{bye, bye + "?from=a%20b"}, Grants: []string{pool.GrantCode, pool.GrantRefresh},
+			},
 			"app":    {ID: "app", RedirectURIs: []string{"com.example.app:/back", "http://[::1]/back"}, Native: true},
 			"closed": {ID: "closed", Name: "Closed", RedirectURIs: []string{"https://closed.example.com/"}, Disabled: true},
 		},
 	}
 	hasher := secret.NewHasher(secret.HasherConfig{Memory: 8, Time: 1, Slots: 2, Queue: 1000})
 	w.passwords = &passwords{Factor: password.New(password.Config{Hasher: hasher, Now: c.now})}
-	ring := keyring.New(keyring.Config{Repo: w.repo, Now: c.now})
-	tokens := token.New(token.Config{Repo: w.repo, Keys: ring, Now: c.now})
+	w.ring = keyring.New(keyring.Config{Repo: w.repo, Now: c.now})
+	tokens := token.New(token.Config{Repo: w.repo, Keys: w.ring, Now: c.now})
 	w.accounts = account.New(account.Config{Repo: w.repo, Passwords: w.passwords, Now: c.now})
 	w.flow = flow.New(flow.Config{Repo: w.repo, Passwords: w.passwords, Accounts: w.accounts, Now: c.now})
 	w.families = &families{Service: tokens}
@@ -217,7 +225,7 @@ func (b *browser) send(r *http.Request, headers ...string) *response {
 	if got := res.Header.Get("Cache-Control"); got != "no-store" {
 		b.t.Errorf("%s %s: Cache-Control %q", r.Method, r.URL.Path, got)
 	}
-	if to := res.Header.Get("Location"); to != "" && !strings.HasPrefix(to, b.cookies.Origin+"/") {
+	if to := res.Header.Get("Location"); to != "" && !strings.HasPrefix(to, b.cookies.Origin+"/") && !strings.HasPrefix(to, bye) {
 		b.t.Errorf("%s %s redirects to %q", r.Method, r.URL.Path, to)
 	}
 	return res
@@ -282,6 +290,24 @@ func (b *browser) answer(from *response, identifier, word string) *response {
 	form.Set("identifier", identifier)
 	form.Set("password", word)
 	return b.post(action, form)
+}
+
+// add signs somebody in beside those who are signed in already.
+func (b *browser) add(identifier string) {
+	b.t.Helper()
+	b.clock.move(time.Second)
+	fresh := strconv.FormatInt(b.clock.now().UnixMilli(), 10)
+	b.answer(b.get("/login?gh_fresh="+fresh), identifier, right).redirects(origin + "/login")
+}
+
+// signedInAs is a browser in which several people have signed in, the last first.
+func (w *world) signedInAs(identifiers ...string) *browser {
+	w.t.Helper()
+	b := w.browser()
+	for _, identifier := range identifiers {
+		b.add(identifier)
+	}
+	return b
 }
 
 // signedIn is a browser in which somebody has signed in.
