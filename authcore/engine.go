@@ -114,8 +114,8 @@ func (e *Engine) mount(h *hosted, c PoolConfig) {
 	s := e.state
 	h.mux = mux.New(mux.Options{Pool: string(h.pool.ID), Prefix: c.Login.Prefix, ErrorPage: signin.ErrorPage(e.renderer, h.pool.Brand, c.Login.Prefix), Logger: s.log})
 	oauth.New(oauth.Config{
-		Tokens: s.tokens, Sessions: s.sessions, Keys: s.keys, Users: s.repo, Accounts: s.accounts,
-		Renderer: e.renderer, Secret: s.repo.Secret, Locales: languages(e.renderer), Now: s.now,
+		Tokens: s.tokens, Sessions: s.sessions, Users: s.repo, Accounts: s.accounts,
+		Renderer: e.renderer, JWKS: s.jwks, Secret: s.repo.Secret, Locales: languages(e.renderer), Now: s.now,
 	}).Mount(h.mux, oauth.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix})
 	site := signin.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix}
 	for origin := range h.sites {
@@ -128,6 +128,15 @@ func (e *Engine) mount(h *hosted, c PoolConfig) {
 		Accounts: s.accounts, Flow: s.flow, Sessions: s.sessions, Hints: s.tokens, Families: s.tokens, Renderer: e.renderer, Now: s.now,
 	}).Mount(h.mux, site)
 	s.admin.Mount(h.mux, admin.Site{Pool: h.pool, Prefix: c.Login.Prefix})
+}
+
+// jwks is a pool's published keys of one use.
+func (s *State) jwks(ctx context.Context, id pool.ID, use pool.KeyUse) ([]byte, error) {
+	set, err := s.keys.Set(ctx, id, use)
+	if err != nil {
+		return nil, err
+	}
+	return set.JWKS(), nil
 }
 
 // languages are those that a renderer says it speaks.
@@ -208,7 +217,7 @@ func (e *Engine) DenialPage(w http.ResponseWriter, r *http.Request, name string,
 		cause = page.CauseNotFound
 	case errors.Is(d.Cause, fault.CrossSite):
 		cause = page.CauseCrossSite
-	case d.Status == http.StatusBadRequest:
+	case d.Status == http.StatusBadRequest, d.Status == http.StatusUnauthorized: // a form whose sign-in is over
 		cause = page.CauseBadRequest
 	}
 	view := page.Error{

@@ -1,11 +1,11 @@
 package oauth
 
 import (
+	"encoding/json"
 	"net/url"
 	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
-	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/token"
@@ -48,8 +48,8 @@ func readClaims(req *request, params url.Values) error {
 	if len(text) > maxClaims {
 		return fault.New(fault.InvalidRequest, "claims is too long.")
 	}
-	var asked claimsRequest
-	if err := jose.Decode([]byte(text), &asked); err != nil {
+	var asked *claimsRequest
+	if err := json.Unmarshal([]byte(text), &asked); err != nil || asked == nil {
 		return fault.Wrap(fault.InvalidRequest, err, "claims is not the JSON of OpenID Connect Core 5.5.")
 	}
 	for _, wishes := range []map[string]*claimWish{asked.IDToken, asked.UserInfo} {

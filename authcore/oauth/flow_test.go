@@ -93,8 +93,12 @@ func newHost(t *testing.T) *host {
 	ui, err := loginui.New(loginui.Options{})
 	must(t, err)
 	h.accounts = account.New(account.Config{Repo: h.repo, Now: h.now})
-	oauth.New(oauth.Config{Tokens: tokens, Sessions: h.sessions, Keys: ring, Users: h.repo, Accounts: h.accounts,
-		Renderer: ui, Secret: h.repo.Secret, Now: h.now}).Mount(m, oauth.Site{Pool: h.pool, Origin: issuer})
+	jwks := func(ctx context.Context, id pool.ID, use pool.KeyUse) ([]byte, error) {
+		set, err := ring.Set(ctx, id, use)
+		return set.JWKS(), err
+	}
+	oauth.New(oauth.Config{Tokens: tokens, Sessions: h.sessions, Users: h.repo, Accounts: h.accounts,
+		Renderer: ui, JWKS: jwks, Secret: h.repo.Secret, Now: h.now}).Mount(m, oauth.Site{Pool: h.pool, Origin: issuer})
 	h.Config.Handler = m
 	h.Start()
 	t.Cleanup(func() { h.Close(); must(t, st.Close()) })

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
-	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/token"
@@ -73,11 +72,11 @@ func (e *endpoints) document() document {
 		ResponseModes:         []string{modeQuery, modeFormPost},
 		GrantTypes:            []string{pool.GrantCode, pool.GrantRefresh, pool.GrantClient},
 		SubjectTypes:          []string{"public"},
-		IDTokenAlgs:           algsOf(e.site.Pool, jose.RS256, e.site.Pool.Token.IDAlg),
+		IDTokenAlgs:           algsOf(e.site.Pool, string(e.site.Pool.Token.IDAlg)),
 		TokenAuthMethods:      append(secrets, pool.AuthNone),
 		RevocationAuth:        append(secrets, pool.AuthNone),
 		IntrospectionAuth:     secrets,
-		IntrospectionAlgs:     algsOf(e.site.Pool, jose.RS256),
+		IntrospectionAlgs:     algsOf(e.site.Pool),
 		ChallengeMethods:      []string{"S256"},
 		ACRValues:             reachable(),
 		ClaimsSupported: append([]string{"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid",
@@ -100,13 +99,10 @@ func scopesOf(p *pool.Pool) []string {
 	return append(pool.OIDCScopes(), slices.Compact(declared)...)
 }
 
-// algsOf lists what is signed with unless a client asks for another algorithm,
-// and those that clients ask for. RS256 is always there (OIDC Discovery 3).
-func algsOf(p *pool.Pool, usual ...jose.Alg) []string {
-	var algs []string
-	for _, alg := range usual {
-		algs = append(algs, string(alg))
-	}
+// algsOf lists RS256, which is always there (OIDC Discovery 3), what is usual
+// besides, and what clients ask for.
+func algsOf(p *pool.Pool, usual ...string) []string {
+	algs := append([]string{"RS256"}, usual...)
 	for _, c := range p.Clients {
 		algs = append(algs, string(c.IDAlg))
 	}
@@ -117,11 +113,11 @@ func algsOf(p *pool.Pool, usual ...jose.Alg) []string {
 // keys returns the handler of a key set.
 func (e *endpoints) keys(use pool.KeyUse) mux.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		set, err := e.config.Keys.Set(r.Context(), e.site.Pool.ID, use)
+		jwks, err := e.config.JWKS(r.Context(), e.site.Pool.ID, use)
 		if err != nil {
 			return fault.Wrap(fault.Unavailable, err, "The keys cannot be read at the moment.")
 		}
-		mux.WriteRawJSON(w, http.StatusOK, set.JWKS())
+		mux.WriteRawJSON(w, http.StatusOK, jwks)
 		return nil
 	}
 }

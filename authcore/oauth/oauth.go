@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/flow"
-	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth/grant"
 	"github.com/gatehouse-auth/gatehouse/authcore/page"
@@ -20,11 +19,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/token"
 )
-
-// Keys publishes the verification keys of a pool.
-type Keys interface {
-	Set(ctx context.Context, id pool.ID, use pool.KeyUse) (*jose.Set, error)
-}
 
 // Users finds the people that tokens speak of.
 type Users interface {
@@ -41,10 +35,11 @@ type Accounts interface {
 type Config struct {
 	Tokens   *token.Service
 	Sessions *session.Service
-	Keys     Keys
 	Users    Users
 	Accounts Accounts
 	Renderer page.Renderer
+	// JWKS returns the published keys of one use, as a JWK Set (RFC 7517 5).
+	JWKS func(ctx context.Context, id pool.ID, use pool.KeyUse) ([]byte, error)
 	// Secret derives a pool's key for one purpose.
 	Secret  func(ctx context.Context, id pool.ID, purpose string) ([]byte, error)
 	Locales []string         // languages of the pages, as BCP 47 tags; none: not said
