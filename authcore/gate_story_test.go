@@ -77,6 +77,37 @@ func TestAnOldSignInIsDoneAgain(t *testing.T) {
 	}
 }
 
+// A form whose sign-in ended meanwhile is not swallowed: its sender sees why,
+// and gets back to it.
+func TestAFormOfAnEndedSignInIsExplained(t *testing.T) {
+	w := newWorld(t)
+	ann := w.firstUser("ann@example.com")
+	ann.get(appOrigin + "/")
+	w.clock.add(6 * time.Minute)
+	w.gate(appOrigin, guard.Rule{Mode: guard.Require, MaxAge: 5 * time.Minute})
+	for _, c := range []struct {
+		b             *browser
+		referer, back string
+	}{
+		{ann, appOrigin + "/form?a=1", "/form?a=1"}, {w.browser(), appOrigin + "/form?a=1", "/form?a=1"}, {w.browser(), "", "/"},
+		{w.browser(), "http://evil.localhost/form", "/"}, {w.browser(), appOrigin + ".evil.example/form", "/"}, {w.browser(), appOrigin + "//evil.example", "/"},
+	} {
+		res := c.b.send(http.MethodPost, appOrigin+"/save", map[string]string{
+			"Origin": appOrigin, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Referer": c.referer})
+		body, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusUnauthorized || w.reached != nil || !w.denial.Browser || w.denial.Retry != appOrigin+c.back ||
+			!strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Bearer resource_metadata=") || !strings.Contains(string(body), `href="`+appOrigin+c.back+`"`) {
+			t.Errorf("from %q: %d %+v %v", c.referer, res.StatusCode, w.denial, err)
+		}
+	}
+	// Where only tokens are taken, nobody can sign in.
+	w.gate(appOrigin, guard.Rule{Mode: guard.Require, API: true})
+	res := ann.send(http.MethodPost, appOrigin+"/save", map[string]string{"Origin": appOrigin, "Sec-Fetch-Mode": "navigate"})
+	if res.StatusCode != http.StatusUnauthorized || w.denial.Browser {
+		t.Errorf("%d %+v", res.StatusCode, w.denial)
+	}
+}
+
 func TestASignInOfAnotherApplicationMayBeTooOld(t *testing.T) {
 	w := newWorld(t)
 	w.gate(appOrigin, guard.Rule{Mode: guard.Require, MaxAge: 5 * time.Minute})

@@ -84,8 +84,8 @@ func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
 	if err := g.admit(r, s, seen); err != nil {
 		seen.denied = true
 		stripIdentity(r.Header)
-		if e.principal.Browser && errors.Is(err, fault.InsufficientUserAuth) && navigation(r) {
-			return g.signIn(w, r, s, seen.creds, client.OrigURI)
+		if e.principal.Browser && errors.Is(err, fault.InsufficientUserAuth) {
+			return g.signInAgain(w, r, s, seen.creds, client, err)
 		}
 		return err
 	}
@@ -212,7 +212,7 @@ func (g *Gate) admit(r *http.Request, s *site, seen *passed) error {
 	}
 	d := &Denial{
 		Status: http.StatusForbidden, Header: http.Header{"Cache-Control": {"no-store"}},
-		Cause: fault.New(lacks.code, lacks.reason), Browser: who.Browser && navigation(r),
+		Cause: fault.New(lacks.code, lacks.reason), Browser: who.Browser && looking(r),
 	}
 	if d.Browser {
 		d.SignOut = s.Origin + logoutPath
@@ -251,14 +251,36 @@ func (g *Guard) ours(ctx context.Context, s *site, raw string) bool {
 func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, s *site, c credentials, client mux.Client, err error) error {
 	switch {
 	case errors.Is(err, errAnonymous):
-		if !g.rule.API && navigation(r) {
-			return g.signIn(w, r, s, c, client.OrigURI)
+		if !g.rule.API {
+			return g.signInAgain(w, r, s, c, client, g.challenge(s, err))
 		}
 		return g.challenge(s, err)
 	case errors.Is(err, fault.InvalidToken):
 		return g.challenge(s, err)
 	}
 	return unavailable(r, err)
+}
+
+// signInAgain leads a person who navigates to sign in. Whoever sends a form
+// sees the refusal as a page, with a link back to where the form was: to sign
+// in would lose what it held without a word. Scripts get the refusal as it is.
+func (g *Gate) signInAgain(w http.ResponseWriter, r *http.Request, s *site, c credentials, client mux.Client, refusal error) error {
+	if navigation(r) {
+		return g.signIn(w, r, s, c, client.OrigURI)
+	}
+	if d := (*Denial)(nil); errors.As(refusal, &d) && looking(r) {
+		d.Browser, d.Retry = true, s.Origin+cameFrom(r, s)
+	}
+	return refusal
+}
+
+// cameFrom is the path of the site's page that a request was sent from, if the
+// browser says so.
+func cameFrom(r *http.Request, s *site) string {
+	if path, ok := strings.CutPrefix(r.Header.Get("Referer"), s.Origin+"/"); ok {
+		return localPath("/" + path)
+	}
+	return "/"
 }
 
 // challenge is the answer to an API caller (RFC 6750 3, RFC 9470 3, RFC 9728 5.1).
@@ -300,7 +322,7 @@ func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Sec
 // unavailable is the answer when we cannot find out.
 func unavailable(r *http.Request, err error) *Denial {
 	return &Denial{
-		Status: http.StatusServiceUnavailable, Cause: err, Browser: navigation(r),
+		Status: http.StatusServiceUnavailable, Cause: err, Browser: looking(r),
 		Header: http.Header{"Retry-After": {"5"}, "Cache-Control": {"no-store"}},
 	}
 }
@@ -308,9 +330,12 @@ func unavailable(r *http.Request, err error) *Denial {
 // navigation reports whether a browser is going to a page, so that a redirect
 // makes sense: never for fetch, forms sent to an API, or images.
 func navigation(r *http.Request) bool {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return false
-	}
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && looking(r)
+}
+
+// looking reports whether a person is going to see the answer, so that a page
+// makes sense: that of a form as well.
+func looking(r *http.Request) bool {
 	if r.Header.Get("Upgrade") != "" {
 		return false
 	}
@@ -330,7 +355,7 @@ func sameOrigin(r *http.Request) error {
 	if mux.SameOrigin(r) {
 		return nil
 	}
-	return &Denial{Status: http.StatusForbidden, Cause: fault.New(fault.CrossSite, "the request was sent from another site")}
+	return &Denial{Status: http.StatusForbidden, Cause: fault.New(fault.CrossSite, "the request was sent from another site"), Browser: looking(r)}
 }
 
 // rawPath is the escaped path of a request URI.
