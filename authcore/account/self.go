@@ -54,10 +54,12 @@ func (s *Service) admits(ctx context.Context, by pool.Caller, v verb, on target,
 }
 
 // ChangePassword gives the user the password of their own choice. All sessions
-// and tokens end. People may do it to themselves. fault.NotFound,
-// fault.Forbidden, fault.Busy, *PasswordProblem (password_same if it is the
-// old one); fault.Conflict if the account was changed meanwhile.
-func (s *Service) ChangePassword(ctx context.Context, by pool.Caller, p *pool.Pool, sub pool.UserID, password string) (*pool.User, error) {
+// and tokens end. People may do it to themselves. epoch is the user's when they
+// showed who they are: fault.Conflict if a later one has ended what they showed,
+// so that of two who know the old password one changes it. fault.NotFound,
+// fault.Forbidden, fault.Busy, *PasswordProblem (password_same if it is the old
+// one).
+func (s *Service) ChangePassword(ctx context.Context, by pool.Caller, p *pool.Pool, sub pool.UserID, epoch uint32, password string) (*pool.User, error) {
 	if err := s.authorizeAndRecord(ctx, by, verbChangePassword, target{p.ID, sub}); err != nil {
 		return nil, err
 	}
@@ -68,6 +70,9 @@ func (s *Service) ChangePassword(ctx context.Context, by pool.Caller, p *pool.Po
 	if err := s.admits(ctx, by, verbChangePassword, target{p.ID, sub}, before); err != nil {
 		return nil, err
 	}
+	if before.Epoch != epoch {
+		return nil, errChanged
+	}
 	if err := s.differs(ctx, before, password); err != nil {
 		return nil, err
 	}
@@ -76,8 +81,11 @@ func (s *Service) ChangePassword(ctx context.Context, by pool.Caller, p *pool.Po
 		return nil, err
 	}
 	return s.repo.UpdateUser(ctx, p.ID, sub, func(u *pool.User) error {
-		if u.Epoch != before.Epoch || u.Disabled != before.Disabled {
-			return errChanged // of two changes at once one wins
+		if err := s.admits(ctx, by, verbChangePassword, target{p.ID, sub}, u); err != nil {
+			return err
+		}
+		if u.Epoch != epoch {
+			return errChanged
 		}
 		confirm(u, entry)
 		return nil

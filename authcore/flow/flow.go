@@ -38,7 +38,7 @@ type Passwords interface {
 
 // Accounts changes a password that an operator wanted changed; account does.
 type Accounts interface {
-	ChangePassword(ctx context.Context, by pool.Caller, p *pool.Pool, sub pool.UserID, password string) (*pool.User, error)
+	ChangePassword(ctx context.Context, by pool.Caller, p *pool.Pool, sub pool.UserID, epoch uint32, password string) (*pool.User, error)
 }
 
 // Config says what a Machine stands on.

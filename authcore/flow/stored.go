@@ -88,11 +88,14 @@ func (m *Machine) changePassword(ctx context.Context, p *pool.Pool, b Binding, a
 		return nil, ErrExpired
 	}
 	by := pool.Caller{Kind: pool.Self, Name: string(u.Sub), Address: v.Address}
-	changed, err := m.accounts.ChangePassword(ctx, by, p, u.Sub, password)
-	if problem := (*account.PasswordProblem)(nil); errors.As(err, &problem) {
+	changed, err := m.accounts.ChangePassword(ctx, by, p, u.Sub, stored.Value.Epoch, password)
+	problem := (*account.PasswordProblem)(nil)
+	switch {
+	case errors.As(err, &problem):
 		return changeOutcome(u, sealed, problem.Problem), nil
-	}
-	if err != nil {
+	case errors.Is(err, fault.Conflict): // somebody was faster
+		return nil, ErrExpired
+	case err != nil:
 		return nil, err
 	}
 	if err := m.finish(ctx, p, key, part, stored.Epoch); err != nil {

@@ -55,7 +55,7 @@ func (s *pages) changePassword(w http.ResponseWriter, m mine) error {
 	if !right {
 		return s.askNewPassword(w, m, http.StatusForbidden, page.PasswordWrong)
 	}
-	u, err := s.config.Accounts.ChangePassword(ctx, m.self(), p, m.sub(), mux.One(m.form, flow.FieldPassword))
+	u, err := s.config.Accounts.ChangePassword(ctx, m.self(), p, m.sub(), m.live.User.Epoch, mux.One(m.form, flow.FieldPassword))
 	if err != nil {
 		return s.passwordError(w, m, err)
 	}
