@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/admin"
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
@@ -119,7 +120,9 @@ func (e *Engine) mount(h *hosted, c PoolConfig) {
 	}).Mount(h.mux, oauth.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix})
 	site := signin.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix}
 	for origin := range h.sites {
-		site.Links = append(site.Links, page.Link{Label: origin, URL: origin})
+		if !strings.Contains(origin, "*") { // a pattern is nowhere to go
+			site.Links = append(site.Links, page.Link{Label: origin, URL: origin})
+		}
 	}
 	if _, oneSite := h.sites[c.Login.Origin]; oneSite {
 		site.Home = c.Login.Origin + "/"

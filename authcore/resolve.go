@@ -163,6 +163,11 @@ func (r *resolver) resource(c ResourceConfig) {
 	if r.pool.Resources[c.ID] != nil {
 		r.fail(c.Where, "resource %s is declared twice", c.ID)
 	}
+	for scope := range c.Texts {
+		if !slices.Contains(c.Scopes, scope) {
+			r.fail(c.Where, "resource %s: a text for the scope %s, which it does not declare", c.ID, scope)
+		}
+	}
 	r.pool.Resources[c.ID] = &pool.Resource{ID: c.ID, Scopes: slices.Clone(c.Scopes), Texts: c.Texts, TokenTTL: c.TokenTTL, Alg: jose.Alg(c.SigningAlg)}
 }
 

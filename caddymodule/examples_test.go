@@ -92,7 +92,10 @@ func TestExamplesRun(t *testing.T) {
 				t.Fatal(err)
 			}
 			free := ports(t)
-			global := fmt.Sprintf("{\n\tadmin off\n\tpersist_config off\n\tdefault_bind 127.0.0.1\n\thttp_port %d\n\thttps_port %d\n\tlocal_certs\n\tskip_install_trust\n\tservers {\n\t\tprotocols h1\n\t}\n", free[0], free[1])
+			global := fmt.Sprintf("{\n\tadmin off\n\tpersist_config off\n\tdefault_bind 127.0.0.1\n\thttp_port %d\n\thttps_port %d\n\tlocal_certs\n\tskip_install_trust\n", free[0], free[1])
+			if !strings.Contains(string(text), "\tservers {") {
+				global += "\tservers {\n\t\tprotocols h1\n\t}\n"
+			}
 			before, options, found := strings.Cut(string(text), "\n{\n")
 			if !found {
 				before, options = "", "}\n"+string(text)
@@ -107,6 +110,12 @@ func TestExamplesRun(t *testing.T) {
 			app := held()[0]
 			for _, host := range []string{"login", "app", "wiki", "orders", "stock"} {
 				name := host + ".example.com"
+				if strings.Contains(string(text), "\nhttp://"+name+" {") {
+					front := &running{t, free[0]}
+					if res, body := front.at(name, "/", "Accept", script); res.StatusCode != 401 {
+						t.Errorf("%s: %d %s", name, res.StatusCode, body)
+					}
+				}
 				if !strings.Contains(string(text), "\n"+name+" {") {
 					continue
 				}

@@ -183,7 +183,9 @@ func signedIn(t *testing.T, tr http.RoundTripper, site string) string {
 	form := inputs(t, visit(http.MethodGet, links[defaultPool], nil))
 	form.Set("identifier", "ada@example.com")
 	form.Set("password", "correct horse battery")
-	visit(http.MethodPost, links[defaultPool], form)
+	if done := visit(http.MethodPost, links[defaultPool], form); !strings.Contains(done, strings.TrimSuffix(site, "/")) || strings.Contains(done, "*.") {
+		t.Error("the page after signing in does not lead to the sites, or to a pattern of them")
+	}
 	visit(http.MethodGet, site, nil) // and back, with a session
 	u, err := url.Parse(site)
 	if err != nil {
@@ -230,6 +232,13 @@ func TestEveryVersionOfHTTP(t *testing.T) {
 https://login.localhost:$PORT {
 	tls {$CERT_FILE} {$KEY_FILE}
 	gatehouse_login
+}
+https://*.wild.localhost:$PORT {
+	tls {$CERT_FILE} {$KEY_FILE}
+	gatehouse_require {
+		resource https://wild.example.com
+	}
+	respond hello
 }
 https://app.localhost:$PORT {
 	tls {$CERT_FILE} {$KEY_FILE}

@@ -342,15 +342,14 @@ func exampleOf(word string) string {
 	return "name"
 }
 
-// addACR sets the least assurance level, if a person can reach it.
+// addACR sets the least assurance level; the rule knows which can be reached.
 func addACR(rule *guard.Rule, level string) error {
+	levels := []string{pool.AAL1, pool.AAL2, pool.PHR}
 	switch {
 	case rule.ACR != "":
 		return fmt.Errorf("condition \"acr:%s\": the line asks for %s already: write the higher one", level, rule.ACR)
-	case level == pool.AAL2 || level == pool.PHR:
-		return fmt.Errorf("condition \"acr:%s\": this build's only factor is the password, which reaches %s, so nobody could meet it", level, pool.AAL1)
-	case level != pool.AAL1:
-		return fmt.Errorf("condition \"acr:%s\": not a level%s", level, suggestion(level, []string{pool.AAL1, pool.AAL2, pool.PHR}))
+	case !slices.Contains(levels, level):
+		return fmt.Errorf("condition \"acr:%s\": not a level%s", level, suggestion(level, levels))
 	}
 	rule.ACR = level
 	return nil
@@ -364,8 +363,6 @@ func addMaxAge(rule *guard.Rule, text string) error {
 		return fmt.Errorf("condition \"max_age:%s\": the line has a max_age already: write the shorter one", text)
 	case err != nil || age <= 0:
 		return fmt.Errorf("condition \"max_age:%s\": not a duration such as 5m, 12h or 30d", text)
-	case age%time.Second != 0:
-		return fmt.Errorf("condition \"max_age:%s\": whole seconds only, since the challenge for it has no other", text)
 	}
 	rule.MaxAge = age
 	return nil
