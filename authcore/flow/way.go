@@ -1,5 +1,7 @@
 package flow
 
+import "github.com/gatehouse-auth/gatehouse/authcore/secret"
+
 // Paths of a login host, below its prefix, between which a sign-in that an
 // application asked for goes: each hands on the query of the authorization
 // request as it came.
@@ -18,3 +20,10 @@ const (
 	// ParamAccount is the name of the SSO session that the person chose.
 	ParamAccount = "gh_account"
 )
+
+// CookieLength is the length of a pre-session cookie's value.
+const CookieLength = 43
+
+// NewCookie makes the value of a pre-session cookie, which binds attempts to a
+// browser: 256 random bits.
+func NewCookie() string { return secret.Token(32) }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
+	"github.com/gatehouse-auth/gatehouse/authcore/flow"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -61,7 +62,7 @@ func (s *pages) begin(w http.ResponseWriter, r *http.Request, proof session.Proo
 		return "", err
 	}
 	s.keep(w, append([]*session.Live{live}, others...))
-	s.cookies.Set(w, mux.CookiePre, newPre(), 0)
+	s.cookies.Set(w, mux.CookiePre, flow.NewCookie(), 0)
 	mux.EventOf(ctx).User = string(proof.Sub)
 	return live.Name, nil
 }

@@ -53,8 +53,8 @@ func (s *pages) showSignedIn(w http.ResponseWriter, r *http.Request, live *sessi
 // ask shows the form with an attempt of its own.
 func (s *pages) ask(w http.ResponseWriter, r *http.Request, c carried, status int, problem page.Problem, identifier string) error {
 	pre := s.cookies.Get(r, mux.CookiePre)
-	if len(pre) != preLength {
-		pre = newPre()
+	if len(pre) != flow.CookieLength {
+		pre = flow.NewCookie()
 		s.cookies.Set(w, mux.CookiePre, pre, 0)
 	}
 	sealed, prompt, err := s.config.Flow.Start(r.Context(), s.site.Pool, binding(c, pre), identifier)
@@ -89,9 +89,6 @@ func (s *pages) askChange(w http.ResponseWriter, r *http.Request, c carried, sta
 		Problem: problem, Account: who, MinLength: s.site.Pool.Password.MinLength,
 	}, c.scheme)
 }
-
-// preLength is the length of a pre-session cookie's value.
-const preLength = 43
 
 func binding(c carried, pre string) flow.Binding {
 	return flow.Binding{Face: flow.FacePage, Client: c.binding, Cookie: pre}

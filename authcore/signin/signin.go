@@ -22,7 +22,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/page"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
-	"github.com/gatehouse-auth/gatehouse/authcore/secret"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 	"github.com/gatehouse-auth/gatehouse/authcore/token"
 )
@@ -145,9 +144,6 @@ func (s *pages) showOnTheWay(w http.ResponseWriter, r *http.Request, status int,
 func document(d page.Document, targets ...string) mux.Document {
 	return mux.Document{HTML: d.HTML, Styles: d.StyleHashes, Scripts: d.ScriptHashes, FormTargets: targets}
 }
-
-// newPre makes the value of a pre-session cookie.
-func newPre() string { return secret.Token(32) }
 
 // visitor is who changes something here.
 func visitor(r *http.Request) pool.Caller {
