@@ -86,7 +86,7 @@ func (r *Rule) validateStepUp() error {
 		return fmt.Errorf("guard: max_age:%s: write whole seconds, at least one", r.MaxAge)
 	}
 	if r.Mode == Public && r.demanding() {
-		return fmt.Errorf("guard: a public line refuses nobody, so that it takes neither acr: nor max_age:")
+		return fmt.Errorf("guard: a public line refuses nobody, and takes no acr or max_age")
 	}
 	return nil
 }
