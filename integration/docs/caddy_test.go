@@ -24,7 +24,7 @@ func secretOf(name string) string { return "0123456789abcdef" + strings.ToLower(
 // secrets are the variables that the documents name.
 func secrets() []string {
 	var env []string
-	for _, name := range []string{"SHOP_SECRET", "BATCH_SECRET", "BATCH_SECRET_OLD"} {
+	for _, name := range []string{"SHOP_SECRET", "BATCH_SECRET", "BATCH_SECRET_OLD", "ROBOT_SECRET"} {
 		env = append(env, name+"="+secretOf(name))
 	}
 	return env
