@@ -22,6 +22,8 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/account"
+	"github.com/gatehouse-auth/gatehouse/authcore/factor/password"
+	"github.com/gatehouse-auth/gatehouse/authcore/flow"
 	"github.com/gatehouse-auth/gatehouse/authcore/keyring"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/oauth"
@@ -29,6 +31,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/repo"
 	"github.com/gatehouse-auth/gatehouse/authcore/secret"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
+	"github.com/gatehouse-auth/gatehouse/authcore/signin"
 	"github.com/gatehouse-auth/gatehouse/authcore/token"
 	"github.com/gatehouse-auth/gatehouse/loginui"
 	"github.com/gatehouse-auth/gatehouse/store/memstore"
@@ -89,10 +92,13 @@ func newHost(t *testing.T) *host {
 	follow(t, tokens, h.pool.ID)
 	h.sessions = session.New(session.Config{Repo: h.repo, Families: tokens, Now: h.now})
 
-	m := mux.New(mux.Options{Pool: string(h.pool.ID), Logger: slog.New(slog.NewTextHandler(&h.log, nil))})
 	ui, err := loginui.New(loginui.Options{})
 	must(t, err)
-	h.accounts = account.New(account.Config{Repo: h.repo, Now: h.now})
+	m := mux.New(mux.Options{Pool: string(h.pool.ID), ErrorPage: signin.ErrorPage(ui, "Example", ""), Logger: slog.New(slog.NewTextHandler(&h.log, nil))})
+	passwords := password.New(password.Config{Hasher: secret.NewHasher(secret.HasherConfig{Memory: 8, Time: 1}), Now: h.now})
+	h.accounts = account.New(account.Config{Repo: h.repo, Passwords: passwords, Now: h.now})
+	signin.New(signin.Config{Accounts: h.accounts, Flow: flow.New(flow.Config{Repo: h.repo, Passwords: passwords, Now: h.now}),
+		Sessions: h.sessions, Hints: tokens, Families: tokens, Renderer: ui, Now: h.now}).Mount(m, signin.Site{Pool: h.pool, Origin: issuer})
 	jwks := func(ctx context.Context, id pool.ID, use pool.KeyUse) ([]byte, error) {
 		set, err := ring.Set(ctx, id, use)
 		return set.JWKS(), err
