@@ -46,8 +46,9 @@ func (m *Machine) knownDevice(ctx context.Context, p *pool.Pool, cookie string, 
 	return "", nil
 }
 
-// rememberDevice returns a cookie with one more person who is known there.
-func (m *Machine) rememberDevice(ctx context.Context, p *pool.Pool, cookie string, sub pool.UserID) (string, error) {
+// RememberDevice returns a cookie with one more person who is known there, for
+// faces that have seen a right password elsewhere than in an attempt.
+func (m *Machine) RememberDevice(ctx context.Context, p *pool.Pool, cookie string, sub pool.UserID) (string, error) {
 	d, err := m.openDevice(ctx, p, cookie)
 	if err != nil {
 		return "", err

@@ -150,7 +150,7 @@ func (m *Machine) Answer(ctx context.Context, p *pool.Pool, b Binding, sealed st
 	if who.user.Status == pool.MustChangePassword {
 		return m.askChange(ctx, p, b, at, who.user, done)
 	}
-	if done.Device, err = m.rememberDevice(ctx, p, v.Device, who.sub); err != nil {
+	if done.Device, err = m.RememberDevice(ctx, p, v.Device, who.sub); err != nil {
 		return nil, err
 	}
 	return &Outcome{Done: done}, nil

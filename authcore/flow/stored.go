@@ -104,7 +104,7 @@ func (m *Machine) changePassword(ctx context.Context, p *pool.Pool, b Binding, a
 	done := &Done{
 		Attempt: at.ID, Sub: u.Sub, Epoch: changed.Epoch, At: stored.Value.At, ACR: stored.Value.ACR, AMR: stored.Value.AMR,
 	}
-	if done.Device, err = m.rememberDevice(ctx, p, v.Device, u.Sub); err != nil {
+	if done.Device, err = m.RememberDevice(ctx, p, v.Device, u.Sub); err != nil {
 		return nil, err
 	}
 	return &Outcome{Done: done}, nil

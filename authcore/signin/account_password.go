@@ -64,6 +64,11 @@ func (s *pages) changePassword(w http.ResponseWriter, m mine) error {
 		// The password is changed: the person can sign in with it.
 		return &pageError{cause: page.CauseUnavailable, next: s.path(s.signInFirst()), err: err}
 	}
+	device, err := s.config.Flow.RememberDevice(ctx, p, s.cookies.Get(m.Request, mux.CookieDevice), u.Sub) // known by the old password no more
+	if err != nil {
+		return err
+	}
+	s.cookies.Set(w, mux.CookieDevice, device, flow.DeviceLife)
 	return s.done(w, m, page.PasswordChanged)
 }
 

@@ -2,6 +2,7 @@ package signin_test
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -117,4 +118,22 @@ func TestPasswordFormIsBound(t *testing.T) {
 
 	must(t, w.accounts.Disable(t.Context(), operator, w.pool, u.Sub))
 	b.changesOn(again, newWord, right).redirects(origin + "/login?next=account")
+}
+
+// TestTheDeviceStaysKnown: strangers who lock the account do not keep its owner
+// out of the browser in which the password was changed.
+func TestTheDeviceStaysKnown(t *testing.T) {
+	w := newWorld(t)
+	u := w.user("ann@example.com")
+	b, other := w.signedIn("ann@example.com"), w.signedIn("ann@example.com")
+	w.clock.move(time.Second)
+	b.changes(right, newWord).redirects(accountURL + "?done=password_changed")
+	for i := range 100 {
+		stranger := w.browser()
+		stranger.address = "203.0.113." + strconv.Itoa(i/4)
+		stranger.answer(stranger.get("/login"), "ann@example.com", "wrong").want(http.StatusForbidden)
+	}
+	must(t, w.sessions.EndNamed(t.Context(), w.pool, u.Sub, b.name()))
+	b.answer(b.get("/login"), "ann@example.com", newWord).redirects(origin + "/login")
+	other.answer(other.get("/login"), "ann@example.com", newWord).want(http.StatusForbidden) // it knows the old password alone
 }
