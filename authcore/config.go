@@ -20,6 +20,9 @@ type StateConfig struct {
 	Logger    *slog.Logger     // nil: discards
 }
 
+// ErrInUse says that another process holds the store.
+var ErrInUse = store.ErrInUse
+
 // Config is one configuration: its pools, and what renders their pages. New
 // resolves it once; Validate returns all problems.
 type Config struct {

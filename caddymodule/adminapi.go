@@ -21,8 +21,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/admin"
-	"github.com/gatehouse-auth/gatehouse/store"
 )
 
 // base is the path of the pool's resources.
@@ -77,7 +77,7 @@ func openDirectly(ctx context.Context, dir string, stderr io.Writer) (*adminAPI,
 		return nil, fmt.Errorf("no server answers at %s, and there is no store at %s: name the server's data directory with --data-dir (it is `gatehouse` in the data directory of the user that runs Caddy)", s.socket, s.path)
 	}
 	state, err := s.openState(ctx, slog.New(slog.DiscardHandler))
-	if errors.Is(err, store.ErrInUse) {
+	if errors.Is(err, authcore.ErrInUse) {
 		return nil, fmt.Errorf("a server holds the store but does not answer at %s: %w", s.socket, err)
 	}
 	if err != nil {

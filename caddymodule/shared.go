@@ -15,7 +15,6 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/secret"
-	"github.com/gatehouse-auth/gatehouse/store"
 	"github.com/gatehouse-auth/gatehouse/store/memstore"
 	"github.com/gatehouse-auth/gatehouse/store/sqlitestore"
 )
@@ -123,16 +122,18 @@ func (s storage) keys() (*secret.Keys, error) {
 	return secret.NewKeys(), nil
 }
 
-// open opens the store.
-func (s storage) open(ctx context.Context, log *slog.Logger) (store.Store, error) {
+// open opens the store for a state that is to be built on it.
+func (s storage) open(ctx context.Context, c *authcore.StateConfig) error {
 	if s.backend == "memory" {
-		return memstore.New(memstore.Options{}), nil
+		c.Directory = memstore.New(memstore.Options{})
+		return nil
 	}
-	st, err := sqlitestore.Open(ctx, s.path, sqlitestore.Options{Logger: log})
+	st, err := sqlitestore.Open(ctx, s.path, sqlitestore.Options{Logger: c.Logger})
 	if err != nil {
-		return nil, fmt.Errorf("gatehouse: %w", err)
+		return fmt.Errorf("gatehouse: %w", err)
 	}
-	return st, nil
+	c.Directory = st
+	return nil
 }
 
 // openState opens the store and builds the state on it.
@@ -144,11 +145,11 @@ func (s storage) openState(ctx context.Context, log *slog.Logger) (*authcore.Sta
 	if err != nil {
 		return nil, err
 	}
-	st, err := s.open(ctx, log)
-	if err != nil {
+	c := authcore.StateConfig{Keys: keys, Logger: log}
+	if err := s.open(ctx, &c); err != nil {
 		return nil, err
 	}
-	state, err := authcore.Open(ctx, authcore.StateConfig{Directory: st, Keys: keys, Logger: log})
+	state, err := authcore.Open(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("gatehouse: %w", err)
 	}
