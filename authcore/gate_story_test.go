@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -523,3 +524,78 @@ type discard struct{}
 func (discard) Header() http.Header         { return http.Header{} }
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 func (discard) WriteHeader(int)             {}
+
+// Every preset has names of its own; no preset lets another's through.
+func TestPresetsNameTheCallerInTheirWords(t *testing.T) {
+	w := newWorld(t)
+	c := config()
+	c.Pools[0].Groups = append(c.Pools[0].Groups, "night-shift")
+	w.configure(c)
+	w.firstUser("root@example.com")
+	status, answer := w.admin("POST", "/users", map[string]any{"identifier": "bob@example.com", "password": password, "groups": []string{"staff", "night-shift"}})
+	if status != http.StatusOK {
+		t.Fatal(answer)
+	}
+	w.gate(apiOrigin, guard.Rule{Mode: guard.Require})
+	b := w.browser()
+	b.get(apiOrigin + "/")
+	b.submit(map[string]string{"identifier": "bob@example.com", "password": password})
+	b.get(apiOrigin + "/")
+	sub := w.reached.Header.Get("X-Auth-User")
+	if len(sub) != 36 {
+		t.Fatalf("%d at %s: %q", b.status, b.url, sub)
+	}
+	const groups = "night-shift,staff"
+	user, machine := b.grant("orders.read")["access_token"].(string), w.machine("orders.read")
+	families := []string{"X-Auth-", "Remote-", "X-Forwarded-", "X-Amzn-Oidc-"}
+	for preset, c := range map[string]struct{ session, token, machine map[string]string }{
+		"": {
+			map[string]string{"X-Auth-User": sub, "X-Auth-Email": "bob@example.com", "X-Auth-Groups": groups, "X-Auth-Assertion": "jwt"},
+			map[string]string{"X-Auth-User": sub, "X-Auth-Groups": groups, "X-Auth-Scopes": "orders.read", "X-Auth-Client": "web", "X-Auth-Assertion": "jwt"},
+			map[string]string{"X-Auth-Scopes": "orders.read", "X-Auth-Client": "batch", "X-Auth-Assertion": "jwt"},
+		},
+		"remote": {
+			map[string]string{"Remote-User": sub, "Remote-Email": "bob@example.com", "Remote-Groups": groups},
+			map[string]string{"Remote-User": sub, "Remote-Groups": groups}, nil,
+		},
+		"x-forwarded": {
+			map[string]string{"X-Forwarded-User": sub, "X-Forwarded-Email": "bob@example.com", "X-Forwarded-Groups": groups},
+			map[string]string{"X-Forwarded-User": sub, "X-Forwarded-Groups": groups}, nil,
+		},
+		"alb": {
+			map[string]string{"X-Amzn-Oidc-Identity": sub, "X-Amzn-Oidc-Data": "jwt"},
+			map[string]string{"X-Amzn-Oidc-Identity": sub, "X-Amzn-Oidc-Data": "jwt"}, map[string]string{"X-Amzn-Oidc-Data": "jwt"},
+		},
+		"none": {},
+	} {
+		w.gate(apiOrigin, guard.Rule{Mode: guard.Require, Headers: preset})
+		for name, want := range map[string]map[string]string{"session": c.session, user: c.token, machine: c.machine} {
+			smuggled := map[string]string{"X-Auth-Name": "x", "Remote-User": "x", "Remote_groups": "x", "X-Forwarded-User": "x", "X-Amzn-Oidc-Accesstoken": "x"}
+			sender := b
+			if name != "session" {
+				smuggled["Authorization"] = "Bearer " + name
+				sender = w.browser()
+			}
+			res := sender.send(http.MethodGet, apiOrigin+"/", smuggled)
+			if res.StatusCode != http.StatusOK {
+				t.Fatalf("%q: %d", preset, res.StatusCode)
+			}
+			got := map[string]string{}
+			for header, values := range w.reached.Header {
+				for _, family := range families {
+					if strings.HasPrefix(strings.ReplaceAll(header, "_", "-"), family) {
+						got[header] = strings.Join(values, "|")
+					}
+				}
+			}
+			for _, signed := range []string{"X-Auth-Assertion", "X-Amzn-Oidc-Data"} {
+				if strings.Count(got[signed], ".") == 2 {
+					got[signed] = "jwt"
+				}
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("preset %q, %.12s: %v, want %v", preset, name, got, want)
+			}
+		}
+	}
+}

@@ -153,13 +153,16 @@ func (w *sharing) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// Flush serves upstreams that look for an http.Flusher.
-func (w *sharing) Flush() {
+// FlushError sends what there is, the header first.
+func (w *sharing) FlushError() error {
 	if !w.sent {
 		w.WriteHeader(http.StatusOK)
 	}
-	_ = http.NewResponseController(w.ResponseWriter).Flush() // it has no way to say
+	return http.NewResponseController(w.ResponseWriter).Flush()
 }
+
+// Flush serves upstreams that look for an http.Flusher.
+func (w *sharing) Flush() { _ = w.FlushError() } // it has no way to say
 
 // Hijack serves upstreams that look for an http.Hijacker.
 func (w *sharing) Hijack() (net.Conn, *bufio.ReadWriter, error) {
