@@ -164,6 +164,22 @@ shop.example.net {
 	}
 }
 
+// `caddy gatehouse check` shows patterns as what they are.
+func TestTheReportShowsPatterns(t *testing.T) {
+	app, err := placed(t, ownLogin+"*.example.org {\n\tgatehouse_require"+asAPI+"}\n:8443 {\n\tgatehouse_require api"+asAPI+"}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, s := range app.report()[0].Sites {
+		lines = append(lines, s.Origin+" "+s.Resource+" "+strings.Join(s.Gates, " "))
+	}
+	slices.Sort(lines)
+	if want := []string{"* https://api.example.com Caddyfile:10", "https://*.example.org https://api.example.com Caddyfile:5"}; !slices.Equal(lines, want) {
+		t.Errorf("%q", lines)
+	}
+}
+
 // A site of many origins makes no client of its own, and validates.
 func TestPatternsResolve(t *testing.T) {
 	config := func(sites ...authcore.SiteConfig) error {

@@ -205,13 +205,13 @@ func signedIn(t *testing.T, tr http.RoundTripper, site string) string {
 // sessions, tokens, and what the upstream is told.
 func TestEveryVersionOfHTTP(t *testing.T) {
 	t.Setenv("SECRET", "0123456789abcdef")
-	var told http.Header
+	heard := make(chan http.Header, 1)
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		told = r.Header.Clone()
+		heard <- r.Header.Clone()
 		fmt.Fprint(w, "hello")
 	}))
 	defer upstream.Close()
-	certFile, keyFile, roots := certificate(t, "login.localhost", "app.localhost")
+	certFile, keyFile, roots := certificate(t, "login.localhost", "app.localhost", "a.wild.localhost")
 	t.Setenv("CERT_FILE", certFile)
 	t.Setenv("KEY_FILE", keyFile)
 	c := run(t, `
@@ -251,6 +251,7 @@ https://app.localhost:$PORT {
 	login, app := fmt.Sprintf("https://login.localhost:%d", c.port), fmt.Sprintf("https://app.localhost:%d", c.port)
 	all := transports(t, c.port, roots)
 	session := signedIn(t, all["HTTP/2.0"], app+"/")
+	<-heard
 	for _, proto := range sortedKeys(all) {
 		tr := all[proto]
 		t.Run(proto, func(t *testing.T) {
@@ -273,6 +274,7 @@ https://app.localhost:$PORT {
 				t.Fatal(res.Status, res.Proto, err)
 			}
 			challenged(t, tr, proto, app)
+			challenged(t, tr, proto, fmt.Sprintf("https://a.wild.localhost:%d", c.port))
 
 			// The upstream is told who calls, and nothing that the caller made up.
 			res, body := ask(t, tr, proto, "GET", app+"/x", "Authorization", "Bearer "+answer.Token,
@@ -280,6 +282,7 @@ https://app.localhost:$PORT {
 			if res.StatusCode != 200 || body != "hello" {
 				t.Fatalf("token: %d %s", res.StatusCode, body)
 			}
+			told := <-heard
 			if told.Get("X-Auth-Client") != "batch" || told.Get("X-Auth-Scopes") != "a.read" || told.Get("X-Auth-Assertion") == "" || told["X-Auth-User"] != nil || told["X-Auth-Groups"] != nil || told["Remote-User"] != nil {
 				t.Errorf("token: the upstream was told %v", told)
 			}
@@ -292,10 +295,13 @@ https://app.localhost:$PORT {
 				"one field":      {"Cookie", "a=1; " + session + "; b=2"},
 				"several fields": {"Cookie", "a=1", "Cookie", session, "Cookie", "b=2"},
 			} {
-				told = nil
-				res, _ := ask(t, tr, proto, "GET", app+"/admin/x", append(cookies, "Sec-Fetch-Site", "same-origin")...)
-				if res.StatusCode != 200 || told.Get("X-Auth-User") == "" || !slices.Contains(strings.Split(told.Get("X-Auth-Groups"), ","), "operators") {
-					t.Errorf("session in %s: %d, the upstream was told %v", name, res.StatusCode, told)
+				res, body := ask(t, tr, proto, "GET", app+"/admin/x", append(cookies, "Sec-Fetch-Site", "same-origin")...)
+				if res.StatusCode != 200 {
+					t.Fatalf("session in %s: %d %s", name, res.StatusCode, body)
+				}
+				told := <-heard
+				if told.Get("X-Auth-User") == "" || !slices.Contains(strings.Split(told.Get("X-Auth-Groups"), ","), "operators") {
+					t.Errorf("session in %s: the upstream was told %v", name, told)
 				}
 				if sent := strings.Join(told["Cookie"], "; "); sent != "a=1; b=2" {
 					t.Errorf("session in %s: the upstream got the cookies %q", name, sent)
