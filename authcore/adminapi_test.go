@@ -19,6 +19,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore"
 	"github.com/gatehouse-auth/gatehouse/authcore/admin"
 	"github.com/gatehouse-auth/gatehouse/authcore/secret"
+	"github.com/gatehouse-auth/gatehouse/loginui"
 )
 
 const (
@@ -343,6 +344,14 @@ func administer(d *describedAPI, door adminDoor) {
 		t.Errorf("%d keys, then %d", len(before), len(after))
 	}
 	d.do(door, 400, "POST", "/keys/rotate", admin.Rotate{Use: "nothing"})
+	for _, k := range before {
+		if id := at(k, "id").(string); at(k, "use") == "assertion" {
+			if left := d.do(door, 200, "POST", "/keys/drop", admin.DropKey{ID: id}); strings.Contains(fmt.Sprint(left), id) {
+				t.Errorf("dropped %s: %v", id, left)
+			}
+			d.do(door, 404, "POST", "/keys/drop", admin.DropKey{ID: id})
+		}
+	}
 
 	if gone := d.do(door, 200, "POST", "/users/{user}/delete", nil, sub); gone["deleted"] != sub {
 		t.Errorf("deleted: %v", gone)
@@ -645,6 +654,9 @@ func TestChangesAreRecorded(t *testing.T) {
 	ada.signIn("ada@example.com", password)
 	_, answer := w.admin("GET", "/users/ada@example.com/sessions", nil)
 	id := at(answer["sessions"].([]any)[0], "id")
+	_, answer = w.admin("GET", "/keys", nil)
+	keys := answer["keys"].([]any)
+	key := at(keys[slices.IndexFunc(keys, func(k any) bool { return at(k, "use") == "assertion" })], "id").(string)
 	name := "Ada"
 	for _, c := range []struct {
 		path, verb string
@@ -663,6 +675,7 @@ func TestChangesAreRecorded(t *testing.T) {
 		{"/users/ada@example.com/enable", "user.enable", nil},
 		{"/users/ada@example.com/invite", "user.invite", nil},
 		{"/keys/rotate", "key.rotate", admin.Rotate{}},
+		{"/keys/drop", "key.drop", admin.DropKey{ID: key}},
 		{"/users/ada@example.com/delete", "user.delete", nil},
 	} {
 		log.take()
@@ -684,5 +697,78 @@ func TestChangesAreRecorded(t *testing.T) {
 		if !found || strings.Contains(said, password) || strings.Contains(said, "@example.com") {
 			t.Errorf("%s: %s", c.path, said)
 		}
+	}
+}
+
+// A key that leaked is dropped: what it signed opens nothing any more, and
+// everybody gets what the next one signs.
+func TestADroppedKeyOpensNothing(t *testing.T) {
+	w := newWorld(t)
+	w.configure(administered())
+	token := w.robot(adminScope)
+	if res := w.loginDoor(token)("GET", "/users", nil); res.StatusCode != http.StatusOK {
+		t.Fatalf("before: %d", res.StatusCode)
+	}
+	_, answer := w.admin("GET", "/keys", nil)
+	for _, k := range answer["keys"].([]any) {
+		if status, _ := w.admin("POST", "/keys/drop", admin.DropKey{ID: at(k, "id").(string)}); status != http.StatusOK {
+			t.Errorf("%v: %d", k, status)
+		}
+	}
+	w.refusal(w.loginDoor(token)("GET", "/users", nil), 401, "invalid_token")
+	if res := w.loginDoor(w.robot(adminScope))("GET", "/users", nil); res.StatusCode != http.StatusOK {
+		t.Errorf("with a new token: %d", res.StatusCode)
+	}
+}
+
+// In one-site mode the API is below the login's prefix, and so is its name.
+func TestTheAdminAPIOfASiteWithItsOwnLogin(t *testing.T) {
+	w := newWorld(t)
+	ui, err := loginui.New(loginui.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const origin = "http://one.localhost"
+	c := authcore.Config{Renderer: ui, Pools: []authcore.PoolConfig{{
+		Name: "one", Login: authcore.LoginConfig{Origin: origin, Prefix: "/_auth"}, Sites: []authcore.SiteConfig{{Origin: origin}},
+		Clients: []authcore.ClientConfig{{ID: "janitor", Secrets: []secret.Hidden{secret.Hide(batchSecret)}, Grants: []authcore.GrantConfig{{Type: "client_credentials", Scopes: []string{adminScope}}}}},
+	}}}
+	engine, err := authcore.New(context.Background(), c, w.state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	login, err := engine.Login("one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.handlers[origin] = login
+	r, _ := http.NewRequest("POST", origin+"/_auth/oauth2/token", strings.NewReader("grant_type=client_credentials&scope="+adminScope))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth("janitor", batchSecret)
+	res, _ := w.RoundTrip(r)
+	var answer struct {
+		Token string `json:"access_token"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || answer.Token == "" {
+		t.Fatal(res.StatusCode, err)
+	}
+	const metadata = "/.well-known/oauth-protected-resource/_auth/admin"
+	for path, want := range map[string]int{
+		"/_auth/admin/v1/pools/one/users": 200, "/_auth/admin/v1/openapi.json": 200, "/_auth/admin/v1/pools/default/users": 404,
+		"/_auth/%61dmin/v1/pools/one/users": 404, "/_auth/admin/v1/pools/one//users": 404, metadata: 200,
+	} {
+		if plain, _ := url.PathUnescape(path); !login.Matches(plain) {
+			t.Errorf("%s is nobody's", path)
+		}
+		if res := w.call("GET", origin+path, answer.Token); res.StatusCode != want {
+			t.Errorf("%s: %d", path, res.StatusCode)
+		}
+	}
+	if login.Matches("/admin/v1/openapi.json") || login.Matches("/_auth/administer") || login.Matches("/_auth/admin") {
+		t.Error("more than its own paths is the API's")
+	}
+	if challenge := w.call("GET", origin+"/_auth/admin/v1/pools/one/users", "").Header.Get("WWW-Authenticate"); !strings.Contains(challenge, `resource_metadata="`+origin+metadata+`"`) {
+		t.Errorf("challenge %s", challenge)
 	}
 }

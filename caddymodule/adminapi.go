@@ -153,7 +153,7 @@ func remedy(status int, message string) string {
 	}
 	for _, known := range []struct{ in, fix string }{
 		{"no pool", "--pool names another"}, {"no group", "see `caddy gatehouse group list`"},
-		{"session", "see `caddy gatehouse user sessions`"}, {"client", "see `caddy gatehouse client list`"}, {"user", "see `caddy gatehouse user list`"},
+		{"such key", "see `caddy gatehouse key list`"}, {"session", "see `caddy gatehouse user sessions`"}, {"client", "see `caddy gatehouse client list`"}, {"user", "see `caddy gatehouse user list`"},
 	} {
 		if strings.Contains(message, known.in) {
 			return ": " + known.fix

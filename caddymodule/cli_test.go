@@ -95,6 +95,14 @@ func manage(t *testing.T, groups bool) {
 		t.Errorf("%d lines of keys before, %d after", before, after)
 	}
 	ok(t, "assertion", "", "key", "rotate", "--use", "assertion", "--json")
+	var keys []admin.Key
+	if err := json.Unmarshal([]byte(ok(t, "", "", "key", "list", "--json")), &keys); err != nil || len(keys) == 0 {
+		t.Fatalf("%v %v", keys, err)
+	}
+	if out := ok(t, string(keys[0].Alg), "", "key", "drop", keys[0].ID); strings.Contains(out, keys[0].ID) {
+		t.Errorf("the key is still there:\n%s", out)
+	}
+	refused(t, "key list", "key", "drop", keys[0].ID)
 	refused(t, "", "key", "rotate", "--use", "nothing")
 }
 

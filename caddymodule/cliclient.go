@@ -46,11 +46,14 @@ func (c *cli) keyCommand() *cobra.Command {
 		})
 	rotate.Flags().StringVar(&use, "use", "token", "token or assertion")
 	rotate.Flags().BoolVar(&in.Now, "now", false, "let the new keys sign at once: verifiers that keep the old set refuse them for up to 5 minutes")
-	return group("key", "Shows and rotates signing keys",
+	return group("key", "Shows, rotates and drops signing keys",
 		c.command("list", "Lists all signing keys", cobra.NoArgs, func(cmd *cobra.Command, api *adminAPI, _ []string) error {
 			return c.keys(cmd, api, "GET", c.base()+"/keys", nil)
 		}),
 		rotate,
+		c.command("drop <key>", "Takes a key away that somebody else may know: all that it has signed is refused at once", cobra.ExactArgs(1), func(cmd *cobra.Command, api *adminAPI, args []string) error {
+			return c.keys(cmd, api, "POST", c.base()+"/keys/drop", admin.DropKey{ID: args[0]})
+		}),
 	)
 }
 

@@ -49,3 +49,11 @@ func (a *API) rotateKeys(c *call, in *Rotate) (any, error) {
 	}
 	return keysOf(keys), nil
 }
+
+func (a *API) dropKey(c *call, in *DropKey) (any, error) {
+	keys, err := a.config.Keys.Drop(c.Context(), c.by, c.pool.ID, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return keysOf(keys), nil
+}

@@ -79,6 +79,7 @@ func operations() []operation {
 
 		get[Keys]("/keys", "listKeys", "Lists the signing keys that are published", (*API).listKeys),
 		post[Rotate, Keys]("/keys/rotate", "rotateKeys", "Publishes new signing keys, which take over once verifiers have seen them", (*API).rotateKeys),
+		post[DropKey, Keys]("/keys/drop", "dropKey", "Takes a key away that somebody else may know: whatever it has signed is refused, and a new one signs in its place at once", (*API).dropKey),
 	}
 }
 

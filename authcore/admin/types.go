@@ -196,6 +196,11 @@ type Rotate struct {
 	Now bool        `json:"now,omitempty" doc:"The new keys sign at once: verifiers that keep the old set refuse them for up to 5 minutes"`
 }
 
+// DropKey names a key that somebody else may know.
+type DropKey struct {
+	ID string `json:"id"`
+}
+
 // Problem is the body of every error.
 type Problem struct {
 	Error   fault.Code `json:"error" doc:"For programs"`

@@ -116,7 +116,7 @@ func (r *Ring) Ensure(ctx context.Context, id pool.ID) error {
 // fault.Invalid for an unknown use, fault.Conflict if too many replaced keys
 // are still published.
 func (r *Ring) Rotate(ctx context.Context, by pool.Caller, id pool.ID, use pool.KeyUse, now bool) ([]Info, error) {
-	if err := r.authorizeAndRecord(ctx, by, id, use, now); err != nil {
+	if err := r.authorizeAndRecord(ctx, by, id, "key.rotate", slog.String("use", string(use)), slog.Bool("now", now)); err != nil {
 		return nil, err
 	}
 	if !slices.Contains(uses(), use) {
@@ -145,19 +145,17 @@ func (r *Ring) Rotate(ctx context.Context, by pool.Caller, id pool.ID, use pool.
 	return r.List(ctx, id)
 }
 
-// authorizeAndRecord decides whether the caller may rotate, and writes the
+// authorizeAndRecord decides whether the caller may change keys, and writes the
 // audit record of what is about to be done, or was refused: fault.Forbidden.
-func (r *Ring) authorizeAndRecord(ctx context.Context, by pool.Caller, id pool.ID, use pool.KeyUse, now bool) error {
+func (r *Ring) authorizeAndRecord(ctx context.Context, by pool.Caller, id pool.ID, verb string, details ...slog.Attr) error {
 	allowed := by.Kind == pool.Operator || by.Kind == pool.System
-	r.log.LogAttrs(ctx, slog.LevelInfo, "audit",
-		slog.String("verb", "key.rotate"),
+	r.log.LogAttrs(ctx, slog.LevelInfo, "audit", append([]slog.Attr{
+		slog.String("verb", verb),
 		slog.Bool("allowed", allowed),
 		slog.String("caller", string(by.Kind)),
 		slog.String("caller_name", by.Name),
 		slog.String("pool", string(id)),
-		slog.String("use", string(use)),
-		slog.Bool("now", now),
-	)
+	}, details...)...)
 	if !allowed {
 		return fault.New(fault.Forbidden, "you may not do this")
 	}
