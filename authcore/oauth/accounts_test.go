@@ -116,9 +116,15 @@ func TestHintOfSomebodyElse(t *testing.T) {
 	ann, bob := h.person("ann2@example.com", ""), h.person("bob@example.com", "")
 	h.browser(ann, bob)
 	start := map[string]string{"login_hint": "carol@example.com"}
-	if got := h.authorize(map[string]string{"login_hint": "carol@example.com", "prompt": "none"}); got.Get("error") != "login_required" {
+	silent := map[string]string{"login_hint": "carol@example.com", "prompt": "none"}
+	if got := h.authorize(silent); got.Get("error") != "account_selection_required" {
 		t.Error(got)
 	}
+	h.browser(ann)
+	if got := h.authorize(silent); got.Get("error") != "login_required" {
+		t.Error(got)
+	}
+	h.browser(ann, bob)
 	to := h.to(h.address(start))
 	if to.Path != "/login" || to.Query().Get("gh_fresh") == "" || to.Query().Get("login_hint") != "carol@example.com" {
 		t.Fatal(to)

@@ -136,6 +136,9 @@ func lenient(rawQuery string) url.Values {
 // signIn leads the browser to the page where the person signs in or chooses an
 // account, or refuses if the client forbade it or if it is of no use.
 func (e *endpoints) signIn(w http.ResponseWriter, r *http.Request, req *request, c choice) error {
+	if req.wants(promptNone) && c.several {
+		return e.refuse(w, r, req, fault.New(fault.SelectionRequired, "login_hint names none of the accounts that the user is signed in with."))
+	}
 	if req.wants(promptNone) || c.wrong {
 		return e.refuse(w, r, req, fault.New(fault.LoginRequired, "The user is not signed in as the request demands."))
 	}

@@ -21,6 +21,7 @@ type choice struct {
 	wrong   bool          // as one whom the request cannot be answered with: asking again is of no use
 	selects bool          // the person is to choose
 	fresh   bool          // a sign-in must be a new one
+	several bool          // the person is known here by several accounts, and the hint names none of them
 }
 
 // sessions returns the SSO sessions of the browser, last used first.
@@ -64,6 +65,7 @@ func (req *request) choose(all []*session.Live, now time.Time) choice {
 		c.live = named
 		return c
 	}
+	c.several = named == nil && len(all) > 1 && req.wanted() == ""
 	c.fresh = c.others || req.wants(promptLogin) || req.wants(promptSelect) || req.maxAge >= 0 || req.wanted() != ""
 	return c
 }

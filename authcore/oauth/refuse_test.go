@@ -245,7 +245,7 @@ func TestAuthorizeErrorsGoToTheClient(t *testing.T) {
 			continue
 		}
 		q := got.Query()
-		if q.Get("error") != c.want || q.Get("state") != "st" || q.Get("iss") != origin || q.Has("code") {
+		if q.Get("error") != c.want || q.Get("error_description") == "" || q.Get("state") != "st" || q.Get("iss") != origin || q.Has("code") {
 			t.Errorf("%v %s: %s", c.change, c.extra, got)
 		}
 		if res.Header.Get("Cache-Control") != "no-store" || res.Header.Get("Access-Control-Allow-Origin") != "" || res.Header.Get("Referrer-Policy") != "no-referrer" {

@@ -123,9 +123,9 @@ func readForm(req *request, params url.Values) error {
 	req.nonce = mux.One(params, "nonce")
 	switch {
 	case mux.One(params, "request") != "":
-		return fault.New(fault.RequestNotSupported, "")
+		return fault.New(fault.RequestNotSupported, "Request objects are not taken: send the parameters.")
 	case mux.One(params, "request_uri") != "":
-		return fault.New(fault.RequestURINotSupported, "")
+		return fault.New(fault.RequestURINotSupported, "Request objects are not fetched: send the parameters.")
 	case len(mux.One(params, "state")) > maxState:
 		return fault.New(fault.InvalidRequest, "state is too long.")
 	case len(req.nonce) > maxNonce:
