@@ -89,6 +89,7 @@ func (f *families) EndFamilies(ctx context.Context, p *pool.Pool, sub pool.UserI
 type world struct {
 	t         *testing.T
 	clock     *clock
+	site      signin.Site
 	repo      *repo.Repo
 	pool      *pool.Pool
 	passwords *passwords
@@ -127,6 +128,17 @@ func newWorldAt(t *testing.T, site signin.Site) *world {
 			"closed": {ID: "closed", Name: "Closed", RedirectURIs: []string{"https://closed.example.com/"}, Disabled: true},
 		},
 	}
+	site.Pool = w.pool
+	w.site = site
+	w.cookies = mux.Cookies{Origin: site.Origin, Pool: string(w.pool.ID)}
+	w.start()
+	return w
+}
+
+// start puts a process to work on what is stored, for the first time or again.
+func (w *world) start() {
+	t, c := w.t, w.clock
+	t.Helper()
 	hasher := secret.NewHasher(secret.HasherConfig{Memory: 8, Time: 1, Slots: 2, Queue: 1000})
 	w.passwords = &passwords{Factor: password.New(password.Config{Hasher: hasher, Now: c.now})}
 	w.ring = keyring.New(keyring.Config{Repo: w.repo, Now: c.now})
@@ -137,13 +149,10 @@ func newWorldAt(t *testing.T, site signin.Site) *world {
 	w.sessions = session.New(session.Config{Repo: w.repo, Families: w.families, Now: c.now})
 	ui, err := loginui.New(loginui.Options{})
 	must(t, err)
-	w.mux = mux.New(mux.Options{Prefix: site.Prefix, ErrorPage: signin.ErrorPage(ui, "Example", site.Prefix)})
-	site.Pool = w.pool
+	w.mux = mux.New(mux.Options{Prefix: w.site.Prefix, ErrorPage: signin.ErrorPage(ui, "Example", w.site.Prefix)})
 	signin.New(signin.Config{
 		Accounts: w.accounts, Flow: w.flow, Sessions: w.sessions, Hints: tokens, Families: tokens, Renderer: ui, Now: c.now,
-	}).Mount(w.mux, site)
-	w.cookies = mux.Cookies{Origin: site.Origin, Pool: string(w.pool.ID)}
-	return w
+	}).Mount(w.mux, w.site)
 }
 
 func must(t testing.TB, err error) {
