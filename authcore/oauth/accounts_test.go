@@ -169,6 +169,11 @@ func TestClaimedSubject(t *testing.T) {
 	if got := h.who(h.to(h.URL + "/oauth2/authorize?" + to.RawQuery)); got != bob.user.Sub {
 		t.Errorf("the right one signed in: %s", got)
 	}
+	// Of two who have signed in for it, the one who is meant.
+	h.browser(h.again(ann.user), h.again(bob.user))
+	if got := h.who(h.to(h.URL + "/oauth2/authorize?" + to.RawQuery)); got != bob.user.Sub {
+		t.Errorf("the right one of two: %s", got)
+	}
 	// Two that contradict one another are nobody.
 	h.browser(ann)
 	hint := h.redeem(h.code(nil)).ID

@@ -48,10 +48,10 @@ func (req *request) choose(all []*session.Live, now time.Time) choice {
 			return c
 		}
 	}
-	if fresh := find(all, func(l *session.Live) bool { return req.isFresh(l, now) }); fresh != nil {
-		if c.wrong = !req.satisfied(fresh, now); !c.wrong {
-			c.live = fresh
-		}
+	fresh := slices.DeleteFunc(slices.Clone(all), func(l *session.Live) bool { return !req.isFresh(l, now) })
+	if len(fresh) > 0 {
+		c.live = find(fresh, func(l *session.Live) bool { return req.satisfied(l, now) })
+		c.wrong = c.live == nil
 		return c
 	}
 	if c.fresh { // the one that was chosen must sign in again
