@@ -115,6 +115,7 @@ func TestHintOfSomebodyElse(t *testing.T) {
 	h := newHost(t)
 	ann, bob := h.person("ann2@example.com", ""), h.person("bob@example.com", "")
 	h.browser(ann, bob)
+	h.advance(time.Second)
 	start := map[string]string{"login_hint": "carol@example.com"}
 	silent := map[string]string{"login_hint": "carol@example.com", "prompt": "none"}
 	if got := h.authorize(silent); got.Get("error") != "account_selection_required" {
