@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/flow"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/page"
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/prompt"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
 )
@@ -140,6 +141,9 @@ func (s *pages) proceed(w http.ResponseWriter, r *http.Request, c carried, outco
 func (s *pages) unanswered(w http.ResponseWriter, r *http.Request, c carried, form url.Values, err error) error {
 	event := mux.EventOf(r.Context())
 	who := mux.One(form, fieldWho)
+	if len(who) > pool.MaxIdentifier {
+		who = ""
+	}
 	switch {
 	case errors.Is(err, flow.ErrExpired):
 		return s.expired(w, r, c, cmp.Or(mux.One(form, flow.FieldIdentifier), who))
