@@ -16,8 +16,11 @@ type StateConfig struct {
 	Directory store.Store
 	Session   store.Store // nil: Directory
 	Keys      *secret.Keys
-	Now       func() time.Time // nil: time.Now
-	Logger    *slog.Logger     // nil: discards
+	// Hashing bounds the hashing of passwords. The zero value is meant for
+	// production; less is for tests.
+	Hashing secret.HasherConfig
+	Now     func() time.Time // nil: time.Now
+	Logger  *slog.Logger     // nil: discards
 }
 
 // ErrInUse says that another process holds the store.
@@ -64,6 +67,7 @@ type LoginConfig struct {
 type SiteConfig struct {
 	Origin   string
 	Resource string // empty: the origin
+	API      bool   // it takes tokens only: people are not sent there
 }
 
 // ResourceConfig declares an API.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/admin"
@@ -119,10 +120,8 @@ func (e *Engine) mount(h *hosted, c PoolConfig) {
 		Renderer: e.renderer, JWKS: s.jwks, Secret: s.repo.Secret, Locales: languages(e.renderer), Now: s.now,
 	}).Mount(h.mux, oauth.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix})
 	site := signin.Site{Pool: h.pool, Origin: c.Login.Origin, Prefix: c.Login.Prefix}
-	for origin := range h.sites {
-		if !strings.Contains(origin, "*") { // a pattern is nowhere to go
-			site.Links = append(site.Links, page.Link{Label: origin, URL: origin})
-		}
+	for _, origin := range visited(c.Sites) {
+		site.Links = append(site.Links, page.Link{Label: origin, URL: origin})
 	}
 	if _, oneSite := h.sites[c.Login.Origin]; oneSite {
 		site.Home = c.Login.Origin + "/"
@@ -148,6 +147,20 @@ func languages(r page.Renderer) []string {
 		return speaks.Languages()
 	}
 	return nil
+}
+
+// visited are the origins that people go to, sorted: neither those that take
+// tokens only, nor patterns, which are nowhere to go.
+func visited(sites []SiteConfig) []string {
+	var origins []string
+	for _, s := range sites {
+		api := slices.ContainsFunc(sites, func(other SiteConfig) bool { return other.Origin == s.Origin && other.API })
+		if !api && !strings.Contains(s.Origin, "*") {
+			origins = append(origins, s.Origin)
+		}
+	}
+	slices.Sort(origins)
+	return slices.Compact(origins)
 }
 
 // LoginHandler is an http.Handler that knows its paths.

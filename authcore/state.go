@@ -77,7 +77,7 @@ func (s *State) build(c StateConfig) {
 	s.keys = keyring.New(keyring.Config{Repo: s.repo, Now: s.now, Logger: s.log})
 	s.tokens = token.New(token.Config{Repo: s.repo, Keys: s.keys, Now: s.now, Logger: s.log})
 	s.sessions = session.New(session.Config{Repo: s.repo, Families: s.tokens, Now: s.now, Logger: s.log})
-	passwords := password.New(password.Config{Hasher: secret.NewHasher(secret.HasherConfig{}), Now: s.now})
+	passwords := password.New(password.Config{Hasher: secret.NewHasher(c.Hashing), Now: s.now})
 	s.accounts = account.New(account.Config{Repo: s.repo, Passwords: passwords, Now: s.now, Logger: s.log})
 	s.flow = flow.New(flow.Config{Repo: s.repo, Passwords: passwords, Accounts: s.accounts, Now: s.now, Logger: s.log})
 	s.guard = guard.New(guard.Config{

@@ -69,7 +69,7 @@ func config() authcore.Config {
 	return authcore.Config{Pools: []authcore.PoolConfig{{
 		Groups: []string{"staff"},
 		Login:  authcore.LoginConfig{Origin: loginOrigin},
-		Sites:  []authcore.SiteConfig{{Origin: appOrigin}, {Origin: apiOrigin}, {Origin: otherOrigin}},
+		Sites:  []authcore.SiteConfig{{Origin: appOrigin}, {Origin: apiOrigin, API: true}, {Origin: otherOrigin, API: true}},
 		Resources: []authcore.ResourceConfig{
 			{ID: apiOrigin, Scopes: []string{"orders.read", "orders.write"}}, {ID: otherOrigin, Scopes: []string{"stock.read"}},
 		},

@@ -220,7 +220,7 @@ func (f *finds) settle(a *App, p *authcore.PoolConfig) {
 			continue
 		}
 		for _, o := range g.origins {
-			site := authcore.SiteConfig{Origin: known([]string{o})[0], Resource: g.gate.Resource}
+			site := authcore.SiteConfig{Origin: known([]string{o})[0], Resource: g.gate.Resource, API: g.gate.rule.API && len(g.gate.matchers) == 0}
 			if names := f.resources(g); isPattern(o) && len(names) == 1 {
 				site.Resource = names[0]
 			}
