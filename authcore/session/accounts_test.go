@@ -188,3 +188,35 @@ func TestOthersSessionsInOnePartitionAreNotEnded(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSessionsOfOlderBuilds: they had no list; use brings them onto it.
+func TestSessionsOfOlderBuilds(t *testing.T) {
+	w := newWorld(t)
+	sso := w.start()
+	part, name, _ := repo.ParseHandle(sso)
+	_, err := w.repo.Update(t.Context(), w.pool.ID, part, func(tx *repo.Tx) error {
+		repo.Delete(tx, repo.SessionRefKey(w.pool.ID, w.user.Sub, name))
+		return nil
+	})
+	must(t, err)
+	listed := func() int {
+		all, err := w.svc.List(t.Context(), w.pool, w.user.Sub)
+		must(t, err)
+		return len(all)
+	}
+	if _, err := w.find(sso); err != nil || listed() != 0 {
+		t.Fatalf("%v, %d listed", err, listed())
+	}
+	child := w.visit(sso)
+	w.clock.move(time.Hour)
+	live, err := w.findSite(child)
+	must(t, err)
+	must(t, w.svc.Touch(t.Context(), w.pool, live))
+	if listed() != 1 {
+		t.Errorf("in use, and %d listed", listed())
+	}
+	must(t, w.svc.EndNamed(t.Context(), w.pool, w.user.Sub, name))
+	if listed() != 0 {
+		t.Error("ended, and listed")
+	}
+}
