@@ -146,6 +146,22 @@ func TestHintOfSomebodyElse(t *testing.T) {
 	}
 }
 
+// So it is where nobody was signed in before.
+func TestHintOfSomebodyElseInANewBrowser(t *testing.T) {
+	h := newHost(t)
+	h.browser()
+	to := h.to(h.address(map[string]string{"login_hint": "carol@example.com"}))
+	if to.Path != "/login" || to.Query().Get("login_hint") != "carol@example.com" {
+		t.Fatal(to)
+	}
+	h.advance(time.Second)
+	dora := h.person("dora@example.com", "")
+	h.browser(dora)
+	if got := h.who(h.to(h.URL + "/oauth2/authorize?" + to.RawQuery)); got != dora.user.Sub {
+		t.Errorf("somebody else signed in: %s", got)
+	}
+}
+
 func TestClaimedSubject(t *testing.T) {
 	h := newHost(t)
 	ann, bob := h.person("ann2@example.com", ""), h.person("bob@example.com", "")

@@ -66,7 +66,8 @@ func (req *request) choose(all []*session.Live, now time.Time) choice {
 		return c
 	}
 	c.several = named == nil && len(all) > 1 && req.wanted() == ""
-	c.fresh = c.others || req.wants(promptLogin) || req.wants(promptSelect) || req.maxAge >= 0 || req.wanted() != ""
+	// A login_hint is a wish: whoever signs in for the request answers it.
+	c.fresh = c.others || req.wants(promptLogin) || req.wants(promptSelect) || req.maxAge >= 0 || req.wanted() != "" || req.loginHint != ""
 	return c
 }
 

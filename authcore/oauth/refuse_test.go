@@ -302,7 +302,9 @@ func TestAuthorizeWithoutSessionLeadsToLogin(t *testing.T) {
 	} {
 		raw := query(c).Encode()
 		res := do(h, authorize(raw))
-		if res.StatusCode != 302 || res.Header.Get("Location") != origin+"/login?"+raw {
+		// Where a hint says who is meant, whoever signs in for it is marked.
+		to, _, marked := strings.Cut(res.Header.Get("Location"), "&gh_fresh=")
+		if res.StatusCode != 302 || to != origin+"/login?"+raw || marked != (c["login_hint"] != "") {
 			t.Errorf("%v: %d %s", c, res.StatusCode, res.Header.Get("Location"))
 		}
 	}
