@@ -42,6 +42,7 @@ unit:
 # at a time, since they measure and share two cores.
 integration:
 	$(GO) test -count=1 -p 1 -timeout 30m ./integration/...
+	$(GO) test -count=1 -timeout 15m -run TestEveryWayLeadsOn ./authcore -states 5000
 
 tools:
 	@missing=; for t in chromium:chromium strace:strace node:nodejs npm:npm; do command -v $${t%:*} >/dev/null || missing="$$missing $${t#*:}"; done; \
