@@ -233,7 +233,9 @@ func (e *Engine) DenialPage(w http.ResponseWriter, r *http.Request, name string,
 		cause = page.CauseNotFound
 	case errors.Is(d.Cause, fault.CrossSite):
 		cause = page.CauseCrossSite
-	case d.Status == http.StatusBadRequest, d.Status == http.StatusUnauthorized: // a form whose sign-in is over
+	case d.Status == http.StatusUnauthorized: // a form, by one who was signed in
+		cause = page.CauseEnded
+	case d.Status == http.StatusBadRequest:
 		cause = page.CauseBadRequest
 	}
 	view := page.Error{

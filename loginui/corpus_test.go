@@ -23,6 +23,7 @@ var (
 	}
 	dones  = []page.Done{page.ProfileSaved, page.PasswordChanged, page.SessionEnded, page.SessionsEnded, page.ConsentWithdrawn}
 	causes = []page.Cause{
+		page.CauseEnded,
 		page.CauseBadRequest, page.CauseBadClient, page.CauseBadLink, page.CauseForbidden, page.CauseNotFound,
 		page.CauseCrossSite, page.CauseCookies, page.CauseLoop, page.CauseUnavailable, page.CauseInternal,
 	}

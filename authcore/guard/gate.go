@@ -89,9 +89,9 @@ func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
 		}
 		return err
 	}
-	w, r, done := g.follow(w, r, s, seen)
-	defer done()
-	return g.pass(w, r, s, seen, next)
+	out, r := g.follow(w, r, s, seen)
+	defer out.done()
+	return g.pass(out, r, s, seen, next)
 }
 
 // meet cleans a request and reads its credentials, at the first gate that it

@@ -42,29 +42,25 @@ type stream struct {
 }
 
 // follow watches over an answer that may last: at once if the request says so,
-// else as soon as the answer does. done is called when the answer is complete.
-func (g *Gate) follow(w http.ResponseWriter, r *http.Request, s *site, seen *passed) (http.ResponseWriter, *http.Request, func()) {
-	t := &stream{gate: g, site: s, creds: seen.creds, entry: seen.entry}
+// else as soon as the answer does. The writer's done must be called when the
+// answer is complete.
+func (g *Gate) follow(w http.ResponseWriter, r *http.Request, s *site, seen *passed) (*streamWriter, *http.Request) {
+	out := &streamWriter{ResponseWriter: w, gate: g, site: s, seen: seen}
 	if !lasting(r) {
-		return &streamWriter{ResponseWriter: w, stream: t, guard: g.guard}, r, func() { g.guard.forget(t) }
+		return out, r
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	r = r.WithContext(ctx)
-	t.begin(func() {
+	out.watch(func() {
 		cancel(errCut)
 		expire(w)
 	})
+	out.release = func() { cancel(nil) }
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = &streamBody{ReadCloser: r.Body, stream: t}
+		r.Body = &streamBody{ReadCloser: r.Body, stream: out.stream}
 	}
-	g.guard.watch(t)
-	return &streamWriter{ResponseWriter: w, stream: t, watched: true, guard: g.guard}, r, func() {
-		g.guard.forget(t)
-		cancel(nil)
-	}
+	return out, r
 }
-
-func (t *stream) begin(stop func()) { t.ended, t.stop = make(chan struct{}), stop }
 
 // cut ends a stream; both sides see it.
 func (t *stream) cut() {
@@ -74,10 +70,10 @@ func (t *stream) cut() {
 	})
 }
 
-// over reports whether a stream was cut. One that nobody watches was not.
+// over reports whether a stream was cut.
 func (t *stream) over() bool {
 	select {
-	case <-t.ended: // nil if unwatched: never ready
+	case <-t.ended:
 		return true
 	default:
 		return false
@@ -114,10 +110,28 @@ const eventStream = "text/event-stream"
 // refuses to write once the stream is cut.
 type streamWriter struct {
 	http.ResponseWriter
-	stream  *stream
-	guard   *Guard
-	watched bool
+	gate    *Gate
+	site    *site
+	seen    *passed
 	decided bool
+	stream  *stream // nil: nothing that lasts
+	release func()  // may be nil
+}
+
+// watch makes the answer a stream that stop ends.
+func (w *streamWriter) watch(stop func()) {
+	w.stream = &stream{gate: w.gate, site: w.site, creds: w.seen.creds, entry: w.seen.entry, ended: make(chan struct{}), stop: stop}
+	w.gate.guard.watch(w.stream)
+}
+
+// done ends the watch over an answer that is complete.
+func (w *streamWriter) done() {
+	if w.stream != nil {
+		w.gate.guard.forget(w.stream)
+	}
+	if w.release != nil {
+		w.release()
+	}
 }
 
 // Unwrap serves http.ResponseController.
@@ -132,7 +146,7 @@ func (w *streamWriter) WriteHeader(status int) {
 }
 
 func (w *streamWriter) decide() {
-	if w.decided || w.watched {
+	if w.decided || w.stream != nil {
 		return
 	}
 	w.decided = true
@@ -140,15 +154,13 @@ func (w *streamWriter) decide() {
 	if err != nil || media != eventStream && !strings.HasPrefix(media, "application/grpc") {
 		return
 	}
-	w.watched = true
-	w.stream.begin(func() { expire(w.ResponseWriter) })
-	w.guard.watch(w.stream)
+	w.watch(func() { expire(w.ResponseWriter) })
 }
 
 // Write fails once the stream is cut.
 func (w *streamWriter) Write(p []byte) (int, error) {
 	w.decide()
-	if w.watched && w.stream.over() {
+	if w.stream != nil && w.stream.over() {
 		return 0, errCut
 	}
 	return w.ResponseWriter.Write(p)
@@ -157,7 +169,7 @@ func (w *streamWriter) Write(p []byte) (int, error) {
 // ReadFrom hands files to those who can send them fast.
 func (w *streamWriter) ReadFrom(r io.Reader) (int64, error) {
 	w.decide()
-	if w.watched {
+	if w.stream != nil {
 		return io.Copy(struct{ io.Writer }{w}, r)
 	}
 	return io.Copy(w.ResponseWriter, r)
@@ -183,9 +195,6 @@ func (g *Guard) watch(t *stream) {
 }
 
 func (g *Guard) forget(t *stream) {
-	if t.ended == nil {
-		return // it was never watched
-	}
 	g.streams.mu.Lock()
 	defer g.streams.mu.Unlock()
 	delete(g.streams.open, t)

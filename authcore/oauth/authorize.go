@@ -189,6 +189,9 @@ func (e *endpoints) grant(w http.ResponseWriter, r *http.Request, req *request, 
 	})
 	switch {
 	case err == nil:
+		if err := e.config.Sessions.Use(r.Context(), e.site.Pool, live); err != nil {
+			mux.EventOf(r.Context()).Err = err // the code is good all the same
+		}
 		return e.respond(w, r, req, "code", code)
 	case fault.CodeOf(err) == fault.LoginRequired: // the session has ended meanwhile
 		return e.signIn(w, r, req, choice{})

@@ -259,6 +259,7 @@ const (
 	CauseNotFound    Cause = "not_found"   //
 	CauseCrossSite   Cause = "cross_site"  // the form was sent from another site
 	CauseCookies     Cause = "cookies"     // the browser sent no cookie back
+	CauseEnded       Cause = "ended"       // the sign-in behind a form is over
 	CauseLoop        Cause = "loop"        // sent back and forth without getting on
 	CauseUnavailable Cause = "unavailable" // try again in a moment
 	CauseInternal    Cause = "internal"    //

@@ -220,3 +220,29 @@ func TestSessionsOfOlderBuilds(t *testing.T) {
 		t.Error("ended, and listed")
 	}
 }
+
+// Going from application to application keeps an SSO session alive, as far as
+// its absolute life goes, and costs a commit every five minutes at most.
+func TestUseAtTheLoginHost(t *testing.T) {
+	w := newWorld(t)
+	id := w.start()
+	for range 4 {
+		w.clock.move(w.pool.Session.Idle - time.Minute)
+		live, err := w.find(id)
+		must(t, err)
+		must(t, w.svc.Use(t.Context(), w.pool, live))
+	}
+	live, err := w.find(id)
+	must(t, err)
+	before := w.store.commits.Load()
+	must(t, w.svc.Use(t.Context(), w.pool, live))
+	if n := w.store.commits.Load() - before; n != 0 {
+		t.Errorf("%d commits for a second use at once", n)
+	}
+	if list, err := w.svc.List(t.Context(), w.pool, live.User.Sub); err != nil || len(list) != 1 {
+		t.Errorf("the list lost it: %v, %v", list, err)
+	}
+	must(t, w.svc.End(t.Context(), w.pool, id))
+	w.clock.move(10 * time.Minute)
+	gone(t, w.svc.Use(t.Context(), w.pool, live))
+}

@@ -54,6 +54,35 @@ func (s *Service) Touch(ctx context.Context, p *pool.Pool, live *LiveSite) error
 	return nil
 }
 
+// Use records that an SSO session is in use at the login host itself, as Touch
+// does for a site's: at most every 5 minutes, and never beyond the absolute
+// life. fault.NotFound if it has ended.
+func (s *Service) Use(ctx context.Context, p *pool.Pool, live *Live) error {
+	if s.now().Sub(live.Session.Used) < touchEvery {
+		return nil
+	}
+	part := repo.UserPartition(p.ID, live.Session.Sub)
+	_, err := s.repo.Update(ctx, p.ID, part, func(tx *repo.Tx) error {
+		e, err := repo.Read(tx, repo.SessionKey(p.ID, part, live.Name))
+		if err != nil {
+			return err
+		}
+		now := tx.Now()
+		switch {
+		case !e.Found:
+			return notFound()
+		case now.Sub(e.Value.Used) < touchEvery:
+			return nil
+		}
+		e.Value.Used = now
+		return put(tx, p.ID, live.Name, e.Value, p.Session.End(e.Value.Created, now))
+	})
+	if err != nil {
+		return fmt.Errorf("session: use: %w", err)
+	}
+	return nil
+}
+
 // endTries bounds how often End begins again for a family that was born meanwhile.
 const endTries = 8
 
