@@ -590,6 +590,13 @@ func TestWhoGetsTheAdminScope(t *testing.T) {
 	if q := carl.url.Query(); q.Get("error") != "access_denied" || q.Has("code") {
 		t.Errorf("asked for the scope alone: %s", carl.url)
 	}
+	w.configure(only(administered(), "robot", adminScope))
+	if status, answer := w.token(url.Values{"grant_type": {"client_credentials"}}, "robot:"+batchSecret); status != http.StatusOK || strings.Contains(fmt.Sprint(answer["scope"]), adminScope) {
+		t.Errorf("a machine that did not ask: %d %v", status, answer)
+	} else if res := w.loginDoor(answer["access_token"].(string))("GET", "/users", nil); res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("and got in: %d", res.StatusCode)
+	}
+	w.configure(administered())
 	if status, answer := w.token(url.Values{"grant_type": {"client_credentials"}, "scope": {adminScope}}, "batch:"+batchSecret); status != http.StatusBadRequest || answer["error"] != "invalid_scope" {
 		t.Errorf("a machine without the grant: %d %v", status, answer)
 	}
@@ -602,6 +609,16 @@ func TestWhoGetsTheAdminScope(t *testing.T) {
 	if _, err := authcore.New(context.Background(), c, w.state); err == nil || !strings.Contains(err.Error(), adminResource) {
 		t.Errorf("the admin API's resource was declared by hand: %v", err)
 	}
+}
+
+// only leaves a machine client one scope.
+func only(c authcore.Config, client, scope string) authcore.Config {
+	for i, cl := range c.Pools[0].Clients {
+		if cl.ID == client {
+			c.Pools[0].Clients[i].Grants = []authcore.GrantConfig{{Type: "client_credentials", Scopes: []string{scope}}}
+		}
+	}
+	return c
 }
 
 // The resource describes itself (RFC 9728), to everybody.

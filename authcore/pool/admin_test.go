@@ -37,3 +37,16 @@ func TestTheAdminScopeIsNoDefault(t *testing.T) {
 		}
 	}
 }
+
+// A machine asks for it as well.
+func TestTheAdminScopeIsNoDefaultOfMachines(t *testing.T) {
+	api := AdminAPI("https://login.example.com")
+	p := &Pool{Issuer: "https://login.example.com", Resources: map[string]*Resource{api.ID: api}}
+	c := &Client{MachineScopes: []string{ScopeAdmin}, Resources: []string{api.ID}}
+	if got, err := ResolveMachineTarget(p, c, nil, nil); err != nil || len(got.Granted) != 0 || got.Audience != p.Issuer {
+		t.Errorf("without a scope: %+v, %v", got, err)
+	}
+	if got, err := ResolveMachineTarget(p, c, []string{ScopeAdmin}, nil); err != nil || !slices.Equal(got.Granted, []string{ScopeAdmin}) || got.Audience != api.ID {
+		t.Errorf("with the scope: %+v, %v", got, err)
+	}
+}

@@ -34,7 +34,7 @@ func ResolveTarget(p *Pool, c *Client, scopes, resources []string) (Target, erro
 // ResolveMachineTarget is ResolveTarget for client_credentials: the client's
 // own scopes count.
 func ResolveMachineTarget(p *Pool, c *Client, scopes, resources []string) (Target, error) {
-	return resolve(p, c, wish{scopes, c.MachineScopes, c.MachineScopes, resources})
+	return resolve(p, c, wish{scopes, withoutAdmin(c.MachineScopes), c.MachineScopes, resources})
 }
 
 // NarrowTarget chooses the token of a grant: for the named resource, or the
