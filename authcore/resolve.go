@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/guard"
 	"github.com/gatehouse-auth/gatehouse/authcore/jose"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
@@ -212,7 +211,7 @@ func (r *resolver) client(c ClientConfig) {
 		}
 	}
 	for _, o := range c.Origins {
-		if err := ValidateOrigin(o); err != nil {
+		if err := pool.ValidateOrigin(o); err != nil {
 			r.fail(c.Where, "client %s: origins: %w", c.ID, err)
 		}
 	}
@@ -242,26 +241,6 @@ func (r *resolver) client(c ClientConfig) {
 		r.fail(c.Where, "client %s is configured twice", c.ID)
 	}
 	r.pool.Clients[cl.ID] = cl
-}
-
-// ValidateOrigin demands an origin as browsers send it (RFC 6454 6.2), exact
-// and in lower case: https, or http on the machine itself. fault.Invalid.
-func ValidateOrigin(origin string) error {
-	u, err := url.Parse(origin)
-	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.ContainsAny(origin, "*{}"):
-		return fault.New(fault.Invalid, fmt.Sprintf("%q is no origin: write scheme, host and port alone, such as https://app.example.com", origin))
-	case u.Scheme == "http" && !pool.Loopback(u.Hostname()):
-		return fault.New(fault.Invalid, fmt.Sprintf("%q must be https unless its host is the machine itself", origin))
-	}
-	exact := &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}
-	if port := u.Port(); port == "" || u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
-		exact.Host = strings.TrimSuffix(exact.Host, ":"+port)
-	}
-	if exact.String() != origin {
-		return fault.New(fault.Invalid, fmt.Sprintf("%q is not what browsers send: did you mean %s?", origin, exact))
-	}
-	return nil
 }
 
 // grants decides which grants a client has; the default is the code with refresh.

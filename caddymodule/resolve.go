@@ -258,7 +258,7 @@ func (g *Gate) parse() (guard.Rule, error) {
 		}
 	}
 	for _, o := range g.CORS {
-		if err := authcore.ValidateOrigin(o); err != nil {
+		if err := pool.ValidateOrigin(o); err != nil {
 			return rule, fmt.Errorf("cors: %w", err)
 		}
 	}

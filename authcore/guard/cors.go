@@ -2,10 +2,8 @@ package guard
 
 import (
 	"bufio"
-	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -27,22 +25,6 @@ const (
 
 // maxRequestHeaders is how much of a preflight's list of headers is repeated, in bytes.
 const maxRequestHeaders = 4 << 10
-
-// validateOrigin accepts an exact origin as browsers send it.
-func validateOrigin(origin string) error {
-	u, err := url.Parse(origin)
-	switch {
-	case strings.Contains(origin, "*"):
-		return fmt.Errorf("guard: cors %s: list each origin; scripts of any origin could use its visitors' sessions", origin)
-	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || origin != u.Scheme+"://"+u.Host:
-		return fmt.Errorf("guard: cors %s: an origin is scheme://host[:port], without a path", origin)
-	case origin != strings.ToLower(origin) || !visibleASCII(origin):
-		return fmt.Errorf("guard: cors %s: write the origin in lower-case ASCII, as browsers send it", origin)
-	case u.Port() == "" && strings.HasSuffix(u.Host, ":"), u.Scheme == "https" && u.Port() == "443", u.Scheme == "http" && u.Port() == "80":
-		return fmt.Errorf("guard: cors %s: leave the default port out, as browsers do", origin)
-	}
-	return nil
-}
 
 // listed returns the request's origin if the rule lists it, or nothing.
 func (r *Rule) listed(h http.Header) string {

@@ -58,8 +58,8 @@ func (r *Rule) Validate() error {
 		return err
 	}
 	for _, origin := range r.CORS {
-		if err := validateOrigin(origin); err != nil {
-			return err
+		if err := pool.ValidateOrigin(origin); err != nil {
+			return fmt.Errorf("guard: cors: %w", err)
 		}
 	}
 	for _, p := range r.Public {

@@ -3,6 +3,7 @@ package pool
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
@@ -192,4 +193,24 @@ func CoversOrigin(pattern, origin string) bool {
 	}
 	label, ok = strings.CutSuffix(label, after)
 	return ok && label != "" && len(label) <= 63 && strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+// ValidateOrigin demands an origin as browsers send it (RFC 6454 6.2), exact
+// and in lower case: https, or http on the machine itself. fault.Invalid.
+func ValidateOrigin(origin string) error {
+	u, err := url.Parse(origin)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.ContainsAny(origin, "*{}"):
+		return fault.New(fault.Invalid, fmt.Sprintf("%q is no origin: write scheme, host and port alone, such as https://app.example.com", origin))
+	case u.Scheme == "http" && !Loopback(u.Hostname()):
+		return fault.New(fault.Invalid, fmt.Sprintf("%q must be https unless its host is the machine itself", origin))
+	}
+	exact := &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}
+	if port := u.Port(); port == "" || u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		exact.Host = strings.TrimSuffix(exact.Host, ":"+port)
+	}
+	if exact.String() != origin {
+		return fault.New(fault.Invalid, fmt.Sprintf("%q is not what browsers send: did you mean %s?", origin, exact))
+	}
+	return nil
 }

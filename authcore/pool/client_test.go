@@ -265,3 +265,44 @@ func TestPrincipal(t *testing.T) {
 		t.Error("principal")
 	}
 }
+
+func TestValidateOrigin(t *testing.T) {
+	for _, origin := range []string{
+		"https://app.example.com", "https://app.example.com:8443", "https://203.0.113.7", "https://[2001:db8::1]:8443", "https://xn--bcher-kva.example",
+		"http://localhost", "http://localhost:3000", "http://app.localhost:3000", "http://127.0.0.1:3000", "http://[::1]:3000", "https://localhost:80",
+	} {
+		if err := ValidateOrigin(origin); err != nil {
+			t.Errorf("%s: %v", origin, err)
+		}
+	}
+	for origin, hint := range map[string]string{
+		"":                                "is no origin",
+		"*":                               "is no origin",
+		"null":                            "is no origin",
+		"app.example.com":                 "is no origin",
+		"//app.example.com":               "is no origin",
+		"https://":                        "is no origin",
+		"https://*.example.com":           "is no origin",
+		"https://{env.HOST}":              "is no origin",
+		"file:///x":                       "is no origin",
+		"moz-extension://x":               "is no origin",
+		"https://app.example.com:port":    "is no origin",
+		"http://app.example.com":          "must be https",
+		"http://localhost.example.com":    "must be https",
+		"https://app.example.com/":        "did you mean https://app.example.com?",
+		"https://app.example.com/x?y#z":   "did you mean https://app.example.com?",
+		"https://user@app.example.com":    "did you mean https://app.example.com?",
+		"https://app.example.com:443":     "did you mean https://app.example.com?",
+		"http://localhost:80":             "did you mean http://localhost?",
+		"https://app.example.com:":        "did you mean https://app.example.com?",
+		"HTTPS://App.example.com":         "did you mean https://app.example.com?",
+		"https://APP.example.com:8443":    "did you mean https://app.example.com:8443?",
+		"https://app.example.com\nevil":   "is no origin",
+		"https://app.example.com, https:": "is no origin",
+	} {
+		err := ValidateOrigin(origin)
+		if !errors.Is(err, fault.Invalid) || !strings.Contains(err.Error(), hint) {
+			t.Errorf("%q: %v, want %q", origin, err, hint)
+		}
+	}
+}
