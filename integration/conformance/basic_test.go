@@ -100,7 +100,7 @@ func idTokenUnsigned(p *party) {
 		p.t.Errorf("offered are %v", algs)
 	}
 	path := filepath.Join(p.t.TempDir(), "Caddyfile")
-	unsigned := strings.Replace(p.w.server.Expand(sites), "client rp {", "client rp {\n\t\t\tid_signing_alg none", 1)
+	unsigned := strings.Replace(p.w.server.Expand(p.w.config), "client rp {", "client rp {\n\t\t\tid_signing_alg none", 1)
 	if err := os.WriteFile(path, []byte(unsigned), 0o600); err != nil {
 		p.t.Fatal(err)
 	}

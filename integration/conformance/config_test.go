@@ -1,12 +1,20 @@
 package conformance
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"errors"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 
@@ -15,7 +23,10 @@ import (
 
 // configModules show the Config OP plan.
 func configModules() modules {
-	return modules{"oidcc-discovery-endpoint-verification": discovery}
+	return modules{"oidcc-discovery-endpoint-verification": func(p *party) {
+		discovery(p)
+		overTLS(p)
+	}}
 }
 
 func oidcConfig() *oidc.Config { return &oidc.Config{ClientID: rp.ID} }
@@ -58,9 +69,8 @@ func list(value any) []string {
 	return out
 }
 
-// discovery checks the document as the suite does. The suite wants https of
-// every endpoint; this server is on the loopback, where DESIGN has plain HTTP,
-// so that the issuer's scheme and host are what every endpoint must have.
+// discovery checks the document as the suite does, but for https: this server
+// is on the loopback, where plain HTTP will do.
 func discovery(p *party) {
 	m := p.metadata()
 	if m["issuer"] != p.w.host.Base {
@@ -110,6 +120,80 @@ func discovery(p *party) {
 		}
 	}
 	p.keysAreSound()
+}
+
+const tlsSite = `{
+	admin {{admin}}
+	skip_install_trust
+	auto_https disable_redirects
+	gatehouse {
+		store memory
+	}
+}
+https://localhost:{{port site}} {
+	tls internal
+	gatehouse_login
+}
+`
+
+// overTLS wants https of every address in the document of a server that has it.
+func overTLS(p *party) {
+	dir, err := os.MkdirTemp("", "conformance") // the module's name is too long for a socket below it
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s := harness.Start(p.t, tlsSite, harness.Options{Dir: dir})
+	base := "https://localhost:" + strconv.Itoa(s.Port("site"))
+	var m map[string]any
+	if err := json.Unmarshal(fetchTLS(p, s, base+"/.well-known/openid-configuration"), &m); err != nil {
+		p.t.Fatal(err)
+	}
+	if m["issuer"] != base {
+		p.t.Errorf("issuer %v, want %s", m["issuer"], base)
+	}
+	addresses := 0
+	for name, value := range m {
+		if strings.HasSuffix(name, "_endpoint") || name == "jwks_uri" {
+			addresses++
+			if text, _ := value.(string); !strings.HasPrefix(text, base+"/") {
+				p.t.Errorf("%s is %v", name, value)
+			}
+		}
+	}
+	if addresses < 7 {
+		p.t.Errorf("%d addresses in %v", addresses, m)
+	}
+}
+
+// fetchTLS reads a document from a server with a certificate of Caddy's own
+// authority, which is made at the first start.
+func fetchTLS(p *party, s *harness.Server, address string) []byte {
+	p.t.Helper()
+	root := filepath.Join(filepath.Dir(s.Data), "pki", "authorities", "local", "root.crt")
+	var last error
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		pem, err := os.ReadFile(root)
+		if err != nil {
+			last = err
+			continue
+		}
+		trusted := x509.NewCertPool()
+		trusted.AppendCertsFromPEM(pem)
+		client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}, DisableKeepAlives: true}}
+		res, err := client.Get(address)
+		if err != nil {
+			last = err
+			continue
+		}
+		body, err := io.ReadAll(res.Body)
+		if err := errors.Join(err, res.Body.Close()); err != nil || res.StatusCode != http.StatusOK {
+			p.t.Fatalf("%s: %d %s, %v", address, res.StatusCode, body, err)
+		}
+		return body
+	}
+	p.t.Fatalf("%s: %v", address, last)
+	return nil
 }
 
 // address checks an endpoint: absolute, at the issuer, without query and fragment.

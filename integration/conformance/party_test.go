@@ -62,7 +62,7 @@ func (p *party) open(q url.Values) {
 
 // asked reports whether the person is asked to sign in.
 func (p *party) asked() bool {
-	return p.b.Status == http.StatusOK && p.b.URL.Path == "/login" && strings.Contains(p.b.Body, `name="password"`)
+	return p.b.Status == http.StatusOK && strings.HasPrefix(p.b.URL.String(), p.w.host.Base+"/login?") && strings.Contains(p.b.Body, `name="password"`)
 }
 
 // signIn answers the sign-in page, which must be there.
@@ -107,6 +107,11 @@ func (p *party) posted(redirect string) url.Values {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	for _, hop := range p.b.Hops {
+		if u, err := url.Parse(hop); err != nil || u.Query().Has("code") || u.Query().Has("error") || u.Port() == "1" {
+			p.t.Errorf("by way of %s, %v", hop, err)
+		}
+	}
 	forms, got := 0, url.Values{}
 	for n := range doc.Descendants() {
 		attr := map[string]string{}
@@ -116,8 +121,8 @@ func (p *party) posted(redirect string) url.Values {
 		switch {
 		case n.Type != html.ElementNode:
 		case n.Data == "form":
-			if forms++; attr["action"] != redirect || !strings.EqualFold(attr["method"], http.MethodPost) {
-				p.t.Errorf("the form: method %q, action %q", attr["method"], attr["action"])
+			if forms++; attr["action"] != redirect || !strings.EqualFold(attr["method"], http.MethodPost) || attr["enctype"] != "" {
+				p.t.Errorf("the form: method %q, action %q, enctype %q", attr["method"], attr["action"], attr["enctype"])
 			}
 		case n.Data == "input":
 			if attr["type"] != "hidden" {
@@ -140,9 +145,15 @@ func (p *party) posted(redirect string) url.Values {
 func (p *party) refused(q url.Values, code string) {
 	p.t.Helper()
 	got := p.answer(q)
-	if got.Get("error") != code || got.Has("code") {
+	if got.Get("error") != code || got.Has("code") || !helps(got.Get("error_description")) {
 		p.t.Errorf("the response is %v, want %s", got, code)
 	}
+}
+
+// helps reports whether an error_description is there, in the characters of
+// RFC 6749 5.2.
+func helps(description string) bool {
+	return description != "" && strings.IndexFunc(description, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) < 0
 }
 
 // code reads an authorization response that must be a code, and nothing else.
@@ -192,7 +203,7 @@ func call(w *world, c harness.Client, form url.Values) (*harness.Answer, error) 
 func (p *party) failed(a *harness.Answer, status int, code string) {
 	p.t.Helper()
 	media, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
-	if a.Status != status || a.Error != code || media != "application/json" || a.Header.Get("Cache-Control") != "no-store" {
+	if a.Status != status || a.Error != code || media != "application/json" || a.Header.Get("Cache-Control") != "no-store" || !helps(a.Text) {
 		p.t.Errorf("the token endpoint answers %d %s %s, Cache-Control %q, want %d %s", a.Status, media, a.Raw, a.Header.Get("Cache-Control"), status, code)
 	}
 }

@@ -54,10 +54,10 @@ func plans() []plan {
 
 // TestModules shows every module of every plan on both embedded stores.
 func TestModules(t *testing.T) {
-	for _, store := range []string{"sqlite", "memory"} {
-		t.Run(store, func(t *testing.T) {
+	for _, setup := range setups() {
+		t.Run(setup.store, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, store)
+			w := newWorld(t, setup)
 			for _, mode := range []string{"", formPost} {
 				w.reuseLater(t, mode) // its half minute passes while the others run
 			}

@@ -17,13 +17,13 @@ const (
 
 	// The suite's clients send no PKCE but in the module that is about it:
 	// hence pkce optional, which confidential clients alone may have.
-	sites = `{
+	pool = `{
 	admin {{admin}}
 	gatehouse {
 		store {{store}}
 		client rp {
 			secret rp-secret-0123456789abcdef+/=
-			redirect http://127.0.0.1:1/callback http://127.0.0.1:1/second?own=1
+			redirect http://127.0.0.1:1/callback
 			logout_redirect http://127.0.0.1:1/bye http://127.0.0.1:1/bye-with?own=1
 			scopes openid profile email address phone
 			pkce optional
@@ -37,11 +37,20 @@ const (
 		}
 	}
 }
-http://localhost:{{port login}} {
-	gatehouse_login
-}
 `
 )
+
+// setup is a store with a place for the login host: one of its own, whose
+// issuer is an origin, or under /_auth of an application, whose issuer has a
+// path.
+type setup struct{ store, site, issuer string }
+
+func setups() []setup {
+	return []setup{
+		{"sqlite", "http://localhost:{{port site}} {\n\tgatehouse_login\n}\n", "http://localhost:{{port site}}"},
+		{"memory", "http://localhost:{{port site}} {\n\tgatehouse\n\treverse_proxy {{up}}\n}\n", "http://localhost:{{port site}}/_auth"},
+	}
+}
 
 var (
 	rp     = harness.Client{ID: "rp", Secret: "rp-secret-0123456789abcdef+/=", Redirect: "http://127.0.0.1:1/callback"}
@@ -53,16 +62,19 @@ const bye = "http://127.0.0.1:1/bye"
 
 // world is a running server with two people.
 type world struct {
+	config string // as in Options of the harness
 	server *harness.Server
 	host   harness.Provider
 	oidc   *oidc.Provider // as discovered
 	late   map[string]<-chan lateReuse
 }
 
-func newWorld(t *testing.T, store string) *world {
+func newWorld(t *testing.T, s setup) *world {
 	t.Helper()
-	w := &world{server: harness.Start(t, sites, harness.Options{Store: store, Ready: "login"}), late: map[string]<-chan lateReuse{}}
-	w.host = harness.Provider{Base: w.server.URL("login")}
+	w := &world{config: pool + s.site, late: map[string]<-chan lateReuse{}}
+	up := harness.NewUpstream(t)
+	w.server = harness.Start(t, w.config, harness.Options{Store: s.store, Ready: "site", Vars: map[string]string{"up": up.Address}})
+	w.host = harness.Provider{Base: w.server.Expand(s.issuer)}
 	w.server.AddUser(bob, password)
 	w.server.AddUser(ann, password, "--name", "Ann Example")
 	set := []string{"user", "set", ann, "--email", annMail, "--phone", annPhone}
