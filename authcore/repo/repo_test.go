@@ -252,10 +252,12 @@ func TestRevocationsGoWithTheUser(t *testing.T) {
 				t.Fatalf("revocations: %+v; want %+v", got, want)
 			}
 		}
-		update(func(u *pool.User) { u.Name = "Ann"; u.Groups = append(u.Groups, "c") })
+		update(func(u *pool.User) { u.Name = "Ann" })
 		if got := r.revocations(t); len(got) != 0 {
-			t.Fatalf("a change that takes nothing away wrote %+v", got)
+			t.Fatalf("a change that gates need not know wrote %+v", got)
 		}
+		update(func(u *pool.User) { u.Groups = append(u.Groups, "c") })
+		only(pool.Revocation{Groups: []string{"a", "b", "c"}})
 		update(func(u *pool.User) { u.Groups = []string{"a"} })
 		only(pool.Revocation{Groups: []string{"a"}})
 		update(func(u *pool.User) { u.Epoch++ })

@@ -227,18 +227,18 @@ func (r *Repo) replace(b *batch, have Entry[pool.User], revoked Entry[pool.Revoc
 		return err
 	}
 	now := pool.Revocation{Sub: after.Sub, Epoch: after.Epoch, Groups: after.Groups, Gone: after.Disabled}
-	if !narrows(&have.Value, after) && (!revoked.Found || reflect.DeepEqual(revoked.Value, now)) {
+	if !stirs(&have.Value, after) && (!revoked.Found || reflect.DeepEqual(revoked.Value, now)) {
 		return nil
 	}
 	check(b, revoked)
 	return put(b, revoked, now, r.now().Add(RevocationLife))
 }
 
-// narrows reports whether something that was issued for before must not be
-// believed any more.
-func narrows(before, after *pool.User) bool {
-	_, lost := difference(after.Groups, before.Groups)
-	return after.Epoch > before.Epoch || after.Disabled && !before.Disabled || len(lost) > 0
+// stirs reports whether gates must look again: at what was issued for before
+// and must not be believed any more, or at groups that somebody waits for.
+func stirs(before, after *pool.User) bool {
+	gained, lost := difference(after.Groups, before.Groups)
+	return after.Epoch > before.Epoch || after.Disabled && !before.Disabled || len(gained) > 0 || len(lost) > 0
 }
 
 func changeable(before, after *pool.User) error {
