@@ -156,7 +156,12 @@ func Call(t testing.TB, method, target, token string) (*http.Response, string) {
 
 // Do sends a request as a program does and follows no redirect.
 func Do(method, target string, header http.Header) (*http.Response, string, error) {
-	r, err := http.NewRequest(method, target, http.NoBody)
+	return Send(method, target, header, "")
+}
+
+// Send is Do with a body.
+func Send(method, target string, header http.Header, content string) (*http.Response, string, error) {
+	r, err := http.NewRequest(method, target, strings.NewReader(content))
 	if err != nil {
 		return nil, "", err
 	}

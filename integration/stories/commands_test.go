@@ -44,6 +44,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"shutdown": shutdownCmd, "kill9": kill9Cmd, "restart": restartCmd, "reload": reloadCmd, "expand": expandCmd,
 		"logs": logsCmd, "tree": treeCmd, "cli": cliCmd, "caddy": caddyCmd, "user": userCmd, "first": firstCmd, "link": linkCmd,
 		"browser": browserCmd, "get": getCmd, "submit": submitCmd, "signin": signinCmd, "fetch": fetchCmd, "at": atCmd, "hop": hopCmd,
+		"press": pressCmd, "follow": followCmd, "post": postCmd, "code": codeCmd,
 		"authorize": authorizeCmd, "token": tokenCmd, "claims": claimsCmd, "call": callCmd,
 		"status": statusCmd, "header": headerCmd, "seen": seenCmd, "pick": pickCmd, "same": sameCmd,
 	}
@@ -449,29 +450,20 @@ func pretty(raw []byte) string {
 	return out.String()
 }
 
+const callUsage = "call [-until STATUS] [-X METHOD] [-t TOKEN | -u ID:SECRET] [-H 'NAME: VALUE']… [-d NAME=VALUE]… [-j JSON] URL"
+
 func callCmd(s *story, ts *testscript.TestScript, args []string) error {
 	until, args := untilFlag(args)
-	method, header := http.MethodGet, http.Header{}
-	for len(args) > 1 && strings.HasPrefix(args[0], "-") {
-		switch args[0] {
-		case "-X":
-			method = args[1]
-		case "-t":
-			header.Set("Authorization", "Bearer "+args[1])
-		case "-H":
-			name, value, _ := strings.Cut(args[1], ": ")
-			header.Add(name, value)
-		default:
-			return fmt.Errorf("no flag %s", args[0])
-		}
-		args = args[2:]
+	c, args, err := parseCall(args)
+	if err != nil {
+		return err
 	}
-	if err := want(args, 1, 1, "call [-until STATUS] [-X METHOD] [-t TOKEN] [-H 'NAME: VALUE']… URL"); err != nil {
+	if err := want(args, 1, 1, callUsage); err != nil {
 		return err
 	}
 	var body string
 	return poll(until, func() (int, error) {
-		res, text, err := harness.Do(method, args[0], header)
+		res, text, err := harness.Send(c.method, args[0], c.header, c.body)
 		if err != nil {
 			return 0, err
 		}
@@ -481,6 +473,48 @@ func callCmd(s *story, ts *testscript.TestScript, args []string) error {
 		say(ts, pretty([]byte(body)))
 		return err
 	})
+}
+
+// outgoing is a request of a program.
+type outgoing struct {
+	method string
+	header http.Header
+	body   string
+}
+
+// parseCall takes the flags of call off the front. With a body it is a POST.
+func parseCall(args []string) (outgoing, []string, error) {
+	c, form := outgoing{header: http.Header{}}, url.Values{}
+	for len(args) > 1 && strings.HasPrefix(args[0], "-") {
+		switch name, value, _ := strings.Cut(args[1], "="); args[0] {
+		case "-X":
+			c.method = args[1]
+		case "-t":
+			c.header.Set("Authorization", "Bearer "+args[1])
+		case "-u":
+			c.header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(args[1])))
+		case "-H":
+			name, value, _ := strings.Cut(args[1], ": ")
+			c.header.Add(name, value)
+		case "-d":
+			form.Add(name, value)
+			c.body = form.Encode()
+			c.header.Set("Content-Type", "application/x-www-form-urlencoded")
+		case "-j":
+			c.body = args[1]
+			c.header.Set("Content-Type", "application/json")
+		default:
+			return c, nil, fmt.Errorf("no flag %s", args[0])
+		}
+		args = args[2:]
+	}
+	if c.method == "" {
+		c.method = http.MethodGet
+		if c.body != "" {
+			c.method = http.MethodPost
+		}
+	}
+	return c, args, nil
 }
 
 // untilFlag takes -until STATUS off the front; 0: once.
