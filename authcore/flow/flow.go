@@ -55,6 +55,7 @@ type Machine struct {
 	repo      *repo.Repo
 	passwords Passwords
 	accounts  Accounts
+	sprays    *sprays
 	now       func() time.Time
 	log       *slog.Logger
 }
@@ -67,7 +68,7 @@ func New(c Config) *Machine {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Machine{repo: c.Repo, passwords: c.Passwords, accounts: c.Accounts, now: c.Now, log: c.Logger}
+	return &Machine{repo: c.Repo, passwords: c.Passwords, accounts: c.Accounts, sprays: newSprays(), now: c.Now, log: c.Logger}
 }
 
 // Start begins an attempt (life 10 minutes). identifier prefills the form; it may be empty.
@@ -178,8 +179,9 @@ func (m *Machine) try(ctx context.Context, p *pool.Pool, who subject, password s
 	if err != nil {
 		return false, err
 	}
-	entry := who.entry
-	if guess.locked || !who.admitted {
+	entry, scope := who.entry, addressScope(v.Address)
+	spraying := device == "" && m.sprays.over(scope, m.now())
+	if guess.locked || spraying || !who.admitted {
 		entry = nil // whether the password is right must not show, not even in how long it takes
 	}
 	right, better, err := m.passwords.Check(ctx, entry, password)
@@ -188,6 +190,7 @@ func (m *Machine) try(ctx context.Context, p *pool.Pool, who subject, password s
 		return false, checkError(err)
 	}
 	if !right {
+		m.sprays.failed(scope, m.now())
 		return false, nil
 	}
 	guess.forgive(ctx)

@@ -185,3 +185,31 @@ func TestGuessesSurviveTheMachine(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// TestOneAddressTriesManyAccounts sprays: a password or two at each of many
+// accounts, known and unknown.
+func TestOneAddressTriesManyAccounts(t *testing.T) {
+	w := newWorld(t)
+	w.user("ann@example.com", nil)
+	device, _ := w.from("", home, "ann@example.com", password)
+	for i := range 299 {
+		w.fail(fmt.Sprintf("somebody-%d@example.com", i), away, 1)
+	}
+	if !w.signIn("ann@example.com", password, away) {
+		t.Fatal("refused before the limit")
+	}
+	w.fail("one-more@example.com", away, 1)
+	if w.signIn("ann@example.com", password, away) {
+		t.Error("an address goes on after 300 failures")
+	}
+	if !w.signIn("ann@example.com", password, home) {
+		t.Error("another address is refused")
+	}
+	if _, ok := w.from(device, away, "ann@example.com", password); !ok {
+		t.Error("a known device is refused for what others do at its address")
+	}
+	w.clock.move(15 * time.Minute)
+	if !w.signIn("ann@example.com", password, away) {
+		t.Error("still refused after the window")
+	}
+}
