@@ -249,6 +249,12 @@ func refreshToken(p *party) {
 	}
 	wider := p.token(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {second.Refresh}, "scope": {"openid email"}})
 	p.failed(wider, http.StatusBadRequest, "invalid_scope")
+
+	other := newParty(p.t, p.w, p.mode)
+	other.client = rpPost
+	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {other.passes(other.request()).Refresh}}
+	p.failed(p.token(form), http.StatusBadRequest, "invalid_grant")
+	other.userinfo(other.given(other.token(form), ""))
 }
 
 // pkce: DESIGN 7: even where no challenge is needed, one that was sent needs
