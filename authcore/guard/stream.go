@@ -46,16 +46,16 @@ type stream struct {
 // answer is complete.
 func (g *Gate) follow(w http.ResponseWriter, r *http.Request, s *site, seen *passed) (*streamWriter, *http.Request) {
 	out := &streamWriter{ResponseWriter: w, gate: g, site: s, seen: seen}
-	if !lasting(r) {
-		return out, r
+	asked := lasting(r)
+	if !asked && r.ProtoMajor < 3 {
+		return out, r // should it last, its deadlines end the request as well; over HTTP/3 they do not
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
-	r = r.WithContext(ctx)
-	out.watch(func() {
-		cancel(errCut)
-		expire(w)
-	})
-	out.release = func() { cancel(nil) }
+	r, out.cancel = r.WithContext(ctx), cancel
+	if !asked {
+		return out, r
+	}
+	out.watch()
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = &streamBody{ReadCloser: r.Body, stream: out.stream}
 	}
@@ -114,14 +114,22 @@ type streamWriter struct {
 	site    *site
 	seen    *passed
 	decided bool
-	stream  *stream // nil: nothing that lasts
-	release func()  // may be nil
+	stream  *stream                 // nil: nothing that lasts
+	cancel  context.CancelCauseFunc // ends the request; may be nil
 }
 
-// watch makes the answer a stream that stop ends.
-func (w *streamWriter) watch(stop func()) {
-	w.stream = &stream{gate: w.gate, site: w.site, creds: w.seen.creds, entry: w.seen.entry, ended: make(chan struct{}), stop: stop}
+// watch makes the answer a stream, which ends with what let it in.
+func (w *streamWriter) watch() {
+	w.stream = &stream{gate: w.gate, site: w.site, creds: w.seen.creds, entry: w.seen.entry, ended: make(chan struct{}), stop: w.stop}
 	w.gate.guard.watch(w.stream)
+}
+
+// stop makes both sides notice a cut.
+func (w *streamWriter) stop() {
+	if w.cancel != nil {
+		w.cancel(errCut)
+	}
+	expire(w.ResponseWriter)
 }
 
 // done ends the watch over an answer that is complete.
@@ -129,8 +137,8 @@ func (w *streamWriter) done() {
 	if w.stream != nil {
 		w.gate.guard.forget(w.stream)
 	}
-	if w.release != nil {
-		w.release()
+	if w.cancel != nil {
+		w.cancel(nil)
 	}
 }
 
@@ -154,7 +162,7 @@ func (w *streamWriter) decide() {
 	if err != nil || media != eventStream && !strings.HasPrefix(media, "application/grpc") {
 		return
 	}
-	w.watch(func() { expire(w.ResponseWriter) })
+	w.watch()
 }
 
 // Write fails once the stream is cut.
