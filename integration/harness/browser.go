@@ -2,6 +2,8 @@ package harness
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +11,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -56,6 +59,32 @@ func dialLocalhost(ctx context.Context, network, address string) (net.Conn, erro
 		address = net.JoinHostPort("127.0.0.1", port)
 	}
 	return new(net.Dialer).DialContext(ctx, network, address)
+}
+
+// Trust makes the browser accept certificates of authorities. It comes before
+// the first request.
+func (b *Browser) Trust(roots *x509.CertPool) {
+	b.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots}
+}
+
+// Refuse makes the browser take no cookie whose name fits; nil: it takes all.
+func (b *Browser) Refuse(names *regexp.Regexp) {
+	if p, ok := b.jar.(picky); ok {
+		b.jar = p.CookieJar
+	}
+	if names != nil {
+		b.jar = picky{b.jar, names}
+	}
+}
+
+// picky is a jar that refuses cookies.
+type picky struct {
+	http.CookieJar
+	names *regexp.Regexp
+}
+
+func (p picky) SetCookies(u *url.URL, cookies []*http.Cookie) {
+	p.CookieJar.SetCookies(u, slices.DeleteFunc(slices.Clone(cookies), func(c *http.Cookie) bool { return p.names.MatchString(c.Name) }))
 }
 
 // Cookies returns what the browser would send to an address.

@@ -1,13 +1,16 @@
 package stories
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -44,6 +47,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"shutdown": shutdownCmd, "kill9": kill9Cmd, "restart": restartCmd, "reload": reloadCmd, "expand": expandCmd,
 		"logs": logsCmd, "tree": treeCmd, "cli": cliCmd, "caddy": caddyCmd, "user": userCmd, "first": firstCmd, "link": linkCmd,
 		"browser": browserCmd, "get": getCmd, "submit": submitCmd, "signin": signinCmd, "fetch": fetchCmd, "at": atCmd, "hop": hopCmd,
+		"refuse": refuseCmd, "raw": rawCmd,
 		"press": pressCmd, "follow": followCmd, "post": postCmd, "code": codeCmd,
 		"authorize": authorizeCmd, "token": tokenCmd, "claims": claimsCmd, "call": callCmd,
 		"status": statusCmd, "header": headerCmd, "seen": seenCmd, "pick": pickCmd, "same": sameCmd,
@@ -332,6 +336,23 @@ func hopCmd(s *story, _ *testscript.TestScript, args []string) error {
 	return not("the browser came by\n%s", strings.Join(s.browser.Hops, "\n"))
 }
 
+// refuseCmd makes the browser take no cookies of some names, or all again.
+func refuseCmd(s *story, _ *testscript.TestScript, args []string) error {
+	if err := want(args, 0, 1, "refuse [REGEXP]"); err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		s.browser.Refuse(nil)
+		return nil
+	}
+	names, err := regexp.Compile(args[0])
+	if err != nil {
+		return err
+	}
+	s.browser.Refuse(names)
+	return nil
+}
+
 // match fits a regular expression to the whole of a text.
 func match(expr, text string) error {
 	re, err := regexp.Compile(`^(?s:` + expr + `)$`)
@@ -362,13 +383,14 @@ func authorizeCmd(s *story, ts *testscript.TestScript, args []string) error {
 	if err != nil {
 		return err
 	}
-	q := u.Query()
+	q, given := u.Query(), url.Values{}
 	for _, a := range args[3:] {
 		name, value, ok := strings.Cut(a, "=")
 		if q.Del(name); ok {
-			q.Add(name, value)
+			given.Add(name, value)
 		}
 	}
+	maps.Copy(q, given)
 	u.RawQuery = q.Encode()
 	err = s.browser.Navigate(http.MethodGet, u.String(), nil)
 	ts.Setenv("verifier", verifier)
@@ -515,6 +537,46 @@ func parseCall(args []string) (outgoing, []string, error) {
 		}
 	}
 	return c, args, nil
+}
+
+// rawCmd sends a request as it is written: no client tidies the target or the
+// spelling of a header.
+func rawCmd(s *story, ts *testscript.TestScript, args []string) error {
+	method, lines := http.MethodGet, ""
+	for len(args) > 1 && (args[0] == "-X" || args[0] == "-H") {
+		if args[0] == "-X" {
+			method = args[1]
+		} else {
+			lines += args[1] + "\r\n"
+		}
+		args = args[2:]
+	}
+	if err := want(args, 2, 2, "raw [-X METHOD] [-H 'NAME: VALUE']… ORIGIN TARGET"); err != nil {
+		return err
+	}
+	u, err := url.Parse(args[0])
+	if err != nil {
+		return err
+	}
+	c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", u.Port()))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }() // it has been read
+	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", method, args[1], u.Host, lines); err != nil {
+		return err
+	}
+	res, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	s.answer = answer{res.StatusCode, res.Header}
+	say(ts, string(body))
+	return errors.Join(err, res.Body.Close())
 }
 
 // untilFlag takes -until STATUS off the front; 0: once.
