@@ -70,7 +70,11 @@ func (s *Service) RedeemCode(ctx context.Context, p *pool.Pool, r Redemption) (*
 	if err != nil {
 		return nil, err
 	}
-	target, err := pool.NarrowTarget(p, f.code.Scopes, f.code.Resources, r.Scopes, r.Resource)
+	granted, err := stillGranted(p, r.Client, user, f.code.Scopes)
+	if err != nil {
+		return nil, err
+	}
+	target, err := pool.NarrowTarget(p, granted, f.code.Resources, r.Scopes, r.Resource)
 	if err != nil {
 		return nil, err
 	}

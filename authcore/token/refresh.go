@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
@@ -26,6 +27,8 @@ var errReused = errors.New("token: a refresh token was used again")
 // fault.InvalidGrant if the token is dead; fault.InvalidScope and
 // fault.InvalidTarget for what was not granted.
 //
+// What the user may not grant any more, or the client not have, is left out.
+//
 // A family ends with its absolute life, its user, a raised epoch, its
 // client's grant, and when its session is signed out of, unless
 // offline_access was granted. A session that merely ran out does not end it:
@@ -43,7 +46,11 @@ func (s *Service) Refresh(ctx context.Context, p *pool.Pool, o RefreshOrder) (*I
 	if err != nil {
 		return nil, err
 	}
-	target, err := pool.NarrowTarget(p, family.Scopes, family.Resources, o.Scopes, o.Resource)
+	granted, err := stillGranted(p, o.Client, user, family.Scopes)
+	if err != nil {
+		return nil, err
+	}
+	target, err := pool.NarrowTarget(p, granted, family.Resources, o.Scopes, o.Resource)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +66,17 @@ func (s *Service) Refresh(ctx context.Context, p *pool.Pool, o RefreshOrder) (*I
 		return nil, err
 	}
 	return s.issue(m)
+}
+
+// stillGranted are those of the granted scopes that the user may let the client
+// have as of now: an operator may have left, and the client's list may have
+// become shorter. fault.InvalidGrant if nothing is left.
+func stillGranted(p *pool.Pool, c *pool.Client, u *pool.User, granted []string) ([]string, error) {
+	left := slices.DeleteFunc(slices.Clone(p.MayGrant(u, granted)), func(scope string) bool { return !slices.Contains(c.Scopes, scope) })
+	if len(left) == 0 && len(granted) > 0 {
+		return nil, badGrant("nothing that was granted may be given any more")
+	}
+	return left, nil
 }
 
 // findFamily reads the family of a token and checks that the token is

@@ -306,3 +306,70 @@ func TestTheDirectoryRemembersWhatTheSessionStoreLost(t *testing.T) {
 	_, err = w.refresh("shop", got.Refresh)
 	wantCode(t, err, fault.InvalidGrant)
 }
+
+// What a user or a client may not have any more is not given again, however
+// long ago it was granted.
+func TestRefreshGivesNoMoreThanMayBeGranted(t *testing.T) {
+	operators := func(u *pool.User) { u.Groups = []string{pool.OperatorsGroup} }
+	nobody := func(u *pool.User) { u.Groups = nil }
+	admin := func(w *world) {
+		w.pool.Resources[pool.AdminResource(issuer)] = pool.AdminAPI(issuer)
+		shop := w.pool.Clients["shop"]
+		shop.Scopes = append(shop.Scopes, pool.ScopeAdmin)
+		shop.Resources = append(shop.Resources, pool.AdminResource(issuer))
+		w.update(operators)
+	}
+
+	t.Run("an operator no more", func(t *testing.T) {
+		w := newWorld(t)
+		admin(w)
+		first := w.tokens("shop", "openid "+pool.ScopeAdmin)
+		if a, err := w.verify(first.Access); err != nil || a.Scope != "openid "+pool.ScopeAdmin {
+			t.Fatal(a, err)
+		}
+		w.update(nobody)
+		_, err := w.svc.Refresh(t.Context(), w.pool, token.RefreshOrder{Client: w.pool.Clients["shop"], Token: first.Refresh, Scopes: []string{pool.ScopeAdmin}})
+		wantCode(t, err, fault.InvalidScope)
+		second, err := w.refresh("shop", first.Refresh)
+		must(t, err)
+		if a, err := w.verify(second.Access); err != nil || a.Scope != "openid" || strings.Join(second.Scopes, " ") != "openid" {
+			t.Errorf("after leaving: %+v %v", a, err)
+		}
+		w.update(operators)
+		third, err := w.refresh("shop", second.Refresh)
+		must(t, err)
+		if strings.Join(third.Scopes, " ") != "openid "+pool.ScopeAdmin {
+			t.Errorf("an operator again: %q", third.Scopes)
+		}
+	})
+	t.Run("an operator no more, with that scope alone", func(t *testing.T) {
+		w := newWorld(t)
+		admin(w)
+		first := w.tokens("shop", pool.ScopeAdmin)
+		w.update(nobody)
+		_, err := w.refresh("shop", first.Refresh)
+		wantCode(t, err, fault.InvalidGrant)
+	})
+	t.Run("an operator no more when the code is redeemed", func(t *testing.T) {
+		w := newWorld(t)
+		admin(w)
+		o := w.order("shop", "openid "+pool.ScopeAdmin)
+		code := w.code(o)
+		w.update(nobody)
+		got, err := w.svc.RedeemCode(t.Context(), w.pool, present(o, code))
+		must(t, err)
+		if strings.Join(got.Scopes, " ") != "openid" {
+			t.Errorf("%q", got.Scopes)
+		}
+	})
+	t.Run("a client whose list became shorter", func(t *testing.T) {
+		w := newWorld(t)
+		first := w.tokens("shop", "openid orders.read orders.write")
+		w.pool.Clients["shop"].Scopes = []string{"openid", "orders.read"}
+		second, err := w.refresh("shop", first.Refresh)
+		must(t, err)
+		if strings.Join(second.Scopes, " ") != "openid orders.read" {
+			t.Errorf("%q", second.Scopes)
+		}
+	})
+}
