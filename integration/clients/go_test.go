@@ -2,6 +2,7 @@ package clients
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"testing"
@@ -48,7 +49,40 @@ func TestGoOIDC(t *testing.T) {
 			w.call(t, c.Client(t.Context()))
 			w.opened(t, "batch")
 		})
+		t.Run("machine for one of two resources", func(t *testing.T) { w.resources(t, provider.Endpoint().TokenURL) })
 	})
+}
+
+// resources is a machine that names the API that its token is for (RFC 8707).
+func (w *world) resources(t *testing.T, tokenURL string) {
+	c := clientcredentials.Config{
+		ClientID: "batch", ClientSecret: secret, TokenURL: tokenURL, EndpointParams: url.Values{"resource": {w.api}},
+	}
+	token, err := c.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if scope := token.Extra("scope"); scope != "orders.read" {
+		t.Errorf("the scopes %v of a token for %s", scope, w.api)
+	}
+	w.call(t, oauth2.NewClient(t.Context(), oauth2.StaticTokenSource(token)))
+	w.opened(t, "batch")
+
+	c.EndpointParams = url.Values{"resource": {"https://stock.example.com"}}
+	token, err = c.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, _ := harness.Call(t, http.MethodGet, w.api, token.AccessToken); res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a token for another API opens this one: %d", res.StatusCode)
+	}
+	w.opened(t)
+
+	c.EndpointParams = url.Values{"resource": {"https://nobody.example.com"}}
+	var refused *oauth2.RetrieveError
+	if _, err := c.Token(t.Context()); !errors.As(err, &refused) || refused.ErrorCode != "invalid_target" {
+		t.Errorf("for a resource that is none: %v", err)
+	}
 }
 
 // signIn is code + PKCE with state and nonce, the API, userinfo, and refresh.
@@ -70,19 +104,24 @@ func (w *world) signIn(t *testing.T, provider *oidc.Provider, c oauth2.Config) {
 	sub := w.identify(t, provider, c.ClientID, token, nonce)
 	w.call(t, c.Client(t.Context(), token))
 
+	// A source that remembers its token refreshes what has expired, once.
 	expired := *token
 	expired.Expiry = time.Now().Add(-time.Minute)
-	next, err := c.TokenSource(t.Context(), &expired).Token()
+	source := c.TokenSource(t.Context(), &expired)
+	next, err := source.Token()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if next.AccessToken == token.AccessToken || next.RefreshToken == token.RefreshToken {
+	if next.AccessToken == token.AccessToken || next.RefreshToken == token.RefreshToken || !next.Expiry.After(time.Now()) {
 		t.Error("a refresh that changed nothing")
+	}
+	if same, err := source.Token(); err != nil || same.AccessToken != next.AccessToken {
+		t.Errorf("the source asks again for what is good: %v", err)
 	}
 	if again := w.identify(t, provider, c.ClientID, next, ""); again != sub {
 		t.Errorf("sub %s, after a refresh %s", sub, again)
 	}
-	w.call(t, c.Client(t.Context(), next))
+	w.call(t, oauth2.NewClient(t.Context(), source))
 }
 
 // identify verifies the ID token and asks userinfo, and returns the sub.

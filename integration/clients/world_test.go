@@ -2,6 +2,8 @@ package clients
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"testing"
 
@@ -17,15 +19,17 @@ const (
 )
 
 // pool is what both places share: a confidential client for each way to
-// authenticate, a public one, a machine, and the API that tokens are for.
+// authenticate, a public one, a machine, the API that tokens are for, and another.
 const pool = `{
 	admin {{admin}}
 	gatehouse {
 		group staff
 		resource http://localhost:{{port api}} orders.read orders.write
+		resource https://stock.example.com stock.read
 		client shop {
 			secret {env.SHOP_SECRET} {env.SHOP_SECRET_2}
-			redirect http://127.0.0.1:1/callback
+			redirect http://127.0.0.1:1/callback {{site}}/callback
+			logout_redirect {{site}}/
 			scopes openid profile email offline_access orders.read orders.write
 		}
 		client shop-post {
@@ -35,13 +39,19 @@ const pool = `{
 			scopes openid profile email orders.read
 		}
 		client phone {
-			redirect http://127.0.0.1:1/callback
+			redirect http://127.0.0.1:1/callback {{site}}/callback
+			logout_redirect {{site}}/
 			scopes openid profile email orders.read
 			id_signing_alg ES256
 		}
 		client batch {
 			secret {env.SHOP_SECRET}
-			grant client_credentials orders.read
+			grant client_credentials orders.read stock.read
+		}
+		client orders-api {
+			secret {env.SHOP_SECRET}
+			grant client_credentials
+			resources http://localhost:{{port api}}
 		}
 	}
 }
@@ -60,22 +70,27 @@ var places = []place{
 	{"an issuer with a path", pool + "http://localhost:{{port app}} {\n\tgatehouse\n\treverse_proxy {{up}}\n}\n", "http://localhost:{{port app}}/_auth"},
 }
 
-// world is a running server with one person in it.
+// world is a running server with one person in it, and a web site that a test
+// makes a client of it.
 type world struct {
 	issuer, api string
 	up          *harness.Upstream
 	server      *harness.Server
+	site        *httptest.Server
+	pages       *http.ServeMux // of the site
 }
 
 func start(t *testing.T, p place) *world {
 	t.Helper()
-	up := harness.NewUpstream(t)
+	up, pages := harness.NewUpstream(t), http.NewServeMux()
+	site := httptest.NewServer(pages)
+	t.Cleanup(site.Close)
 	s := harness.Start(t, p.caddyfile, harness.Options{
-		Vars: map[string]string{"up": up.Address},
+		Vars: map[string]string{"up": up.Address, "site": site.URL},
 		Env:  []string{"SHOP_SECRET=" + secret, "SHOP_SECRET_2=" + secretTwo},
 	})
 	s.AddUser(person, password, "--name", "Zoë Example", "--group", "staff")
-	return &world{issuer: s.Expand(p.issuer), api: s.URL("api"), up: up, server: s}
+	return &world{issuer: s.Expand(p.issuer), api: s.URL("api"), up: up, server: s, site: site, pages: pages}
 }
 
 // everywhere runs a test at both places.
