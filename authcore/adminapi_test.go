@@ -426,6 +426,29 @@ func TestAdministrationThroughBothDoors(t *testing.T) {
 	}
 }
 
+// An operator who withdraws a user's consent ends what the client was given.
+func TestWithdrawingConsentEndsTokens(t *testing.T) {
+	w := newWorld(t)
+	w.configure(administered())
+	boss := w.firstUser("boss@example.com")
+	lost := boss.grant("openid offline_access")
+	w.admin("POST", "/users/boss@example.com/consents/withdraw", admin.Withdraw{Client: "robot"})
+	refresh := func(token any) (int, map[string]any) {
+		return w.token(url.Values{"grant_type": {"refresh_token"}, "client_id": {"web"}, "refresh_token": {fmt.Sprint(token)}}, "")
+	}
+	status, fresh := refresh(lost["refresh_token"])
+	if status != http.StatusOK {
+		t.Fatalf("another client's consent was withdrawn: %d %v", status, fresh)
+	}
+	w.admin("POST", "/users/boss@example.com/consents/withdraw", admin.Withdraw{Client: "web"})
+	if status, answer := refresh(fresh["refresh_token"]); status != http.StatusBadRequest || answer["error"] != "invalid_grant" {
+		t.Errorf("a refresh token is good after the withdrawal: %d %v", status, answer)
+	}
+	if res := w.call("GET", loginOrigin+"/oauth2/userInfo", fresh["access_token"].(string)); res.StatusCode != http.StatusUnauthorized {
+		t.Errorf("an access token is good after the withdrawal: %d", res.StatusCode)
+	}
+}
+
 // signIn fills in the sign-in pages.
 func (b *browser) signIn(who, with string) {
 	b.w.t.Helper()
@@ -525,7 +548,7 @@ func TestWhoMayNotAdminister(t *testing.T) {
 		}
 	})
 	t.Run("where nothing is", func(t *testing.T) {
-		for path, want := range map[string]int{"/v1/nothing": 404, "/v2" + users[3:]: 404, users + "/": 404, "/v1/pools/default/../default/users": 404} {
+		for path, want := range map[string]int{"/v1/nothing": 404, "/v2" + users[3:]: 404, users + "/": 404, "/v1/pools/default/../default/users": 404, "//host" + users: 404, "/%2Fhost" + users: 404} {
 			if res := w.knock("GET", path, nil, bearer(operator)); res.StatusCode != want || res.Header.Get("Location") != "" {
 				t.Errorf("%s: %d %v", path, res.StatusCode, res.Header)
 			}

@@ -70,7 +70,7 @@ func (a *API) Mount(m *mux.Mux, s Site) {
 // path that spells it otherwise is not the API's.
 func cutPath(r *http.Request, prefix string) (*http.Request, bool) {
 	rest, ok := strings.CutPrefix(r.URL.EscapedPath(), prefix)
-	if !ok {
+	if !ok || strings.HasPrefix(rest, "//") { // a host would be read into it
 		return nil, false
 	}
 	u, err := url.ParseRequestURI(rest)
@@ -115,6 +115,9 @@ func (g *gate) open(r *http.Request, name string) (pool.Caller, *pool.Pool, erro
 	}
 	event := mux.EventOf(r.Context())
 	event.Client, event.User = string(access.Client), access.Sub
+	if err := g.api.config.Tokens.Ended(r.Context(), g.pool, access); err != nil {
+		return pool.Caller{}, nil, err
+	}
 	if err := g.admit(r.Context(), access); err != nil {
 		return pool.Caller{}, nil, err
 	}

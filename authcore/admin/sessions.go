@@ -66,6 +66,8 @@ func (a *API) consents(c *call, u *pool.User) (any, error) {
 	return out, nil
 }
 
+// withdraw ends what the client was given as well: before, so that this can be
+// tried again if it fails, and after, for what it was given meanwhile.
 func (a *API) withdraw(c *call, in *Withdraw) (any, error) {
 	u, err := a.user(c)
 	if err != nil {
@@ -74,8 +76,14 @@ func (a *API) withdraw(c *call, in *Withdraw) (any, error) {
 	if in.Client == "" {
 		return nil, fault.New(fault.Invalid, "client names the client")
 	}
-	if err := a.config.Accounts.Withdraw(c.Context(), c.by, c.pool, u.Sub, in.Client); err != nil {
-		return nil, err
+	for _, step := range []func() error{
+		func() error { return a.config.Tokens.EndClient(c.Context(), c.pool, u.Sub, in.Client) },
+		func() error { return a.config.Accounts.Withdraw(c.Context(), c.by, c.pool, u.Sub, in.Client) },
+		func() error { return a.config.Tokens.EndClient(c.Context(), c.pool, u.Sub, in.Client) },
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
 	}
 	return a.consents(c, u)
 }

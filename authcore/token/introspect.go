@@ -59,12 +59,8 @@ func (s *Service) introspectAccess(ctx context.Context, p *pool.Pool, caller *po
 	if a.Client != caller.ID && !slices.ContainsFunc(a.Audience, meant) {
 		return Introspection{}, badToken("the token is of another client and for another resource")
 	}
-	revoked, err := s.revokedOnDisk(ctx, p, pool.UserID(a.Sub), a.revokedAs())
-	switch {
-	case err != nil:
+	if err := s.Ended(ctx, p, a); err != nil {
 		return Introspection{}, err
-	case revoked:
-		return Introspection{}, badToken("the token was revoked")
 	}
 	if !a.Machine() {
 		if _, err := s.user(ctx, p, pool.UserID(a.Sub), a.Epoch); err != nil {

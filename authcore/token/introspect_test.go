@@ -215,3 +215,14 @@ func TestSignedIntrospection(t *testing.T) {
 		t.Errorf("%v", inner)
 	}
 }
+
+// Who asks for the directory's word need not wait for the feed.
+func TestEndedDoesNotWaitForTheFeed(t *testing.T) {
+	w := newWorld(t)
+	got := w.tokens("shop", "openid orders.read")
+	a, err := w.verify(got.Access)
+	must(t, err)
+	must(t, w.svc.Ended(t.Context(), w.pool, a))
+	elsewhere(w, got)
+	wantCode(t, w.svc.Ended(t.Context(), w.pool, a), fault.InvalidToken)
+}

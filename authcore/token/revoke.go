@@ -62,6 +62,20 @@ func (s *Service) notAnIDToken(ctx context.Context, p *pool.Pool, raw string) er
 	return err
 }
 
+// Ended is fault.InvalidToken if the directory says that a verified access
+// token was revoked, singly or with its family. What VerifyAccess knows may be
+// behind by the age of the feed: this is for what must not wait for it.
+func (s *Service) Ended(ctx context.Context, p *pool.Pool, a *Access) error {
+	revoked, err := s.revokedOnDisk(ctx, p, pool.UserID(a.Sub), a.revokedAs())
+	switch {
+	case err != nil:
+		return err
+	case revoked:
+		return badToken("the token was revoked")
+	}
+	return nil
+}
+
 // revokedOnDisk asks the directory whether a family, or a machine's token, was
 // revoked; what is held in memory may be behind by the age of the feed.
 func (s *Service) revokedOnDisk(ctx context.Context, p *pool.Pool, sub pool.UserID, name string) (bool, error) {
