@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,6 +62,7 @@ func run(t *testing.T, caddyfile string, upstream *harness.Upstream) *harness.Se
 	t.Helper()
 	const site = "http://localhost:{{port $1}}"
 	caddyfile = proxyTo.ReplaceAllString(caddyfile, "reverse_proxy "+upstream.Address)
+	sites := exampleSite.FindAllStringSubmatch(caddyfile, -1)
 	caddyfile = exampleURI.ReplaceAllString(caddyfile, site)
 	caddyfile = exampleSite.ReplaceAllString(caddyfile, site+" {")
 	if globals.MatchString(caddyfile) {
@@ -67,7 +70,25 @@ func run(t *testing.T, caddyfile string, upstream *harness.Upstream) *harness.Se
 	} else {
 		caddyfile = "{\n\tadmin {{admin}}\n}\n" + caddyfile
 	}
-	return harness.Start(t, caddyfile, harness.Options{Env: secrets()})
+	s := harness.Start(t, caddyfile, harness.Options{Env: secrets()})
+	for _, m := range sites { // one answers: the others are about to
+		listens(t, s.Port(m[1]))
+	}
+	return s
+}
+
+// listens waits until something listens at a port.
+func listens(t *testing.T, port int) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if c, err := net.Dial("tcp", fmt.Sprintf("localhost:%d", port)); err == nil {
+			_ = c.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("nothing listens at port %d", port)
+		}
+	}
 }
 
 // read returns a file of the repository.
