@@ -70,7 +70,7 @@ func (a *API) Mount(m *mux.Mux, s Site) {
 // path that spells it otherwise is not the API's.
 func cutPath(r *http.Request, prefix string) (*http.Request, bool) {
 	rest, ok := strings.CutPrefix(r.URL.EscapedPath(), prefix)
-	if !ok || strings.HasPrefix(rest, "//") { // a host would be read into it
+	if !ok {
 		return nil, false
 	}
 	u, err := url.ParseRequestURI(rest)

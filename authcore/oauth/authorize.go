@@ -14,8 +14,8 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/token"
 )
 
-// maxQuery is the longest query that a form posted to authorize is carried
-// over in, in bytes: what every browser and server takes.
+// maxQuery is the longest authorization request, in bytes: what every browser
+// and server takes, and what our pages carry.
 const maxQuery = 8 << 10
 
 // carryOver answers a posted authorization request (OIDC Core 3.1.2.1) with a
@@ -35,7 +35,7 @@ func (e *endpoints) carryOver(w http.ResponseWriter, r *http.Request) error {
 	}
 	encoded := form.Encode()
 	if len(encoded) > maxQuery {
-		return fault.New(fault.InvalidRequest, "The request is too long.")
+		return errTooLong
 	}
 	mux.Redirect(w, r, e.url(authorizePath)+"?"+encoded)
 	return nil
@@ -64,7 +64,10 @@ func (e *endpoints) authorize(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-var errNoNavigation = fault.New(fault.CrossSite, "This address must be opened as a page.")
+var (
+	errNoNavigation = fault.New(fault.CrossSite, "This address must be opened as a page.")
+	errTooLong      = fault.New(fault.InvalidRequest, "The request is too long.")
+)
 
 // ready judges a request up to the point where only consent may be missing.
 // The session is nil if the request has been answered already: refused, or led
@@ -72,6 +75,9 @@ var errNoNavigation = fault.New(fault.CrossSite, "This address must be opened as
 func (e *endpoints) ready(w http.ResponseWriter, r *http.Request) (*request, *session.Live, error) {
 	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" && mode != "navigate" {
 		return nil, nil, errNoNavigation
+	}
+	if len(r.URL.RawQuery) > maxQuery {
+		return nil, nil, errTooLong
 	}
 	params, formErr := queryForm(r)
 	if formErr != nil {

@@ -191,7 +191,7 @@ func (e *endpoints) consent(w http.ResponseWriter, r *http.Request) error {
 // question is what a person was asked: it belongs to one session and request.
 type question struct {
 	Session string `json:"n"`
-	Request []byte `json:"q"` // hash of the parameters
+	Request []byte `json:"q"` // hash of the parameters and of what they mean
 	Asked   int64  `json:"t"` // Unix milliseconds
 }
 
@@ -227,7 +227,12 @@ func (e *endpoints) wasAsked(ctx context.Context, req *request, live *session.Li
 	return q.Session == live.Name && secret.Equal(q.Request, req.hash()) && age < questionLife && age > -time.Minute, nil
 }
 
+// hash is what a consent is bound to: the parameters, and what was made of
+// them, which a new configuration or the user's groups may change meanwhile.
 func (req *request) hash() []byte {
-	sum := sha256.Sum256([]byte(req.query))
+	meant := url.Values{
+		"redirect": {req.redirect}, "scopes": req.scopes, "resources": req.resources, "id": req.idClaims, "info": req.infoClaims,
+	}
+	sum := sha256.Sum256([]byte(req.query + "\x00" + meant.Encode()))
 	return sum[:]
 }

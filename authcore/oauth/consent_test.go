@@ -298,6 +298,61 @@ func TestAnswersAreBound(t *testing.T) {
 	}
 }
 
+// An answer counts for what the page said, not for what the same request means
+// after a reload, or once the person is an operator.
+func TestAnswersAreBoundToWhatWasShown(t *testing.T) {
+	for name, c := range map[string]struct {
+		ask    map[string]string
+		change func(h *host)
+	}{
+		"the client's scopes became more": {map[string]string{"scope": ""}, func(h *host) {
+			h.pool.Clients["spa"].DefaultScopes = []string{"openid", "email"}
+		}},
+		"the request's scope became the client's": {map[string]string{"scope": "openid orders.write"}, func(h *host) {
+			h.pool.Clients["spa"].Scopes = append(h.pool.Clients["spa"].Scopes, "orders.write")
+		}},
+		"the user became an operator": {map[string]string{"scope": "openid " + pool.ScopeAdmin}, func(h *host) {
+			_, err := h.repo.UpdateUser(t.Context(), h.pool.ID, h.user.Sub, func(u *pool.User) error {
+				u.Groups = append(u.Groups, pool.OperatorsGroup)
+				return nil
+			})
+			must(t, err)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := asking(t)
+			spa, admin := h.pool.Clients["spa"], pool.AdminResource(h.URL)
+			h.pool.Resources[admin] = pool.AdminAPI(h.URL)
+			spa.Scopes = append(slices.DeleteFunc(slices.Clone(spa.Scopes), func(s string) bool { return s == "orders.write" }), pool.ScopeAdmin)
+			spa.Resources = append(slices.Clone(spa.Resources), admin)
+			spa.DefaultScopes = []string{"openid"}
+			f, _ := h.question(c.ask)
+			c.change(h)
+			res := h.decide(f, "allow")
+			b, _ := io.ReadAll(res.Body)
+			if res.StatusCode != 200 || res.Header.Get("Location") != "" {
+				t.Fatalf("given: %d %s", res.StatusCode, res.Header.Get("Location"))
+			}
+			if to := location(t, h.decide(formOf(string(b)), "allow")); to.Query().Get("code") == "" {
+				t.Errorf("the new question does not count: %s", to)
+			}
+		})
+	}
+}
+
+func TestLongRequestsAreRefused(t *testing.T) {
+	h := newHost(t)
+	for _, path := range []string{"/oauth2/authorize?", "/oauth2/consent?"} {
+		address := h.URL + path + query(nil).Encode() + "&x="
+		if res := h.surf("GET", address+strings.Repeat("x", 8<<10), nil); res.StatusCode != 400 || res.Header.Get("Location") != "" {
+			t.Errorf("%s: %d", path, res.StatusCode)
+		}
+		if res := h.surf("GET", address+strings.Repeat("x", 7<<10), nil); res.StatusCode != 302 {
+			t.Errorf("%s: %d", path, res.StatusCode)
+		}
+	}
+}
+
 func TestConsentPageRefusals(t *testing.T) {
 	h := asking(t)
 	for _, change := range []map[string]string{{"redirect_uri": "https://evil.example/"}, {"client_id": "unknown"}} {
