@@ -165,6 +165,16 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
+// TestExamplesAreListed looks for every example in the quick start.
+func TestExamplesAreListed(t *testing.T) {
+	text := read(t, "docs", "quick-start.md")
+	for name := range examples(t) {
+		if !strings.Contains(text, "(../examples/"+name+")") {
+			t.Errorf("%s is not in docs/quick-start.md", name)
+		}
+	}
+}
+
 func TestReadmeIsOneScreen(t *testing.T) {
 	if n := strings.Count(read(t, "README.md"), "\n"); n > 60 {
 		t.Errorf("README.md has %d lines, more than 60", n)
