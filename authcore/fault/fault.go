@@ -46,6 +46,7 @@ const (
 	InsufficientUserAuth    Code = "insufficient_user_authentication"  // RFC 9470 3
 	RequestNotSupported     Code = "request_not_supported"             // OIDC Core 3.1.2.6
 	RequestURINotSupported  Code = "request_uri_not_supported"         // OIDC Core 3.1.2.6
+	RegistrationUnsupported Code = "registration_not_supported"        // OIDC Core 3.1.2.6
 	InvalidToken            Code = "invalid_token"                     // RFC 6750 3.1
 	InsufficientScope       Code = "insufficient_scope"                // RFC 6750 3.1
 )

@@ -57,6 +57,7 @@ var renderings = map[fault.Code]rendering{
 	fault.InsufficientUserAuth:    {http.StatusUnauthorized, "insufficient_user_authentication"},
 	fault.RequestNotSupported:     {http.StatusBadRequest, "request_not_supported"},
 	fault.RequestURINotSupported:  {http.StatusBadRequest, "request_uri_not_supported"},
+	fault.RegistrationUnsupported: {http.StatusBadRequest, "registration_not_supported"},
 	fault.InvalidToken:            {http.StatusUnauthorized, "invalid_token"},
 	fault.InsufficientScope:       {http.StatusForbidden, "insufficient_scope"},
 }

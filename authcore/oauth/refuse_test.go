@@ -215,6 +215,7 @@ func TestAuthorizeErrorsGoToTheClient(t *testing.T) {
 		{map[string]string{"code_challenge": s256[1:] + "\n"}, "", "invalid_request"},
 		{map[string]string{"request": "eyJhbGciOiJub25lIn0.e30."}, "", "request_not_supported"},
 		{map[string]string{"request_uri": "https://169.254.169.254/"}, "", "request_uri_not_supported"},
+		{map[string]string{"registration": "{}"}, "", "registration_not_supported"},
 		{map[string]string{"prompt": "none"}, "", "login_required"},
 		{map[string]string{"prompt": "none login"}, "", "invalid_request"},
 		{map[string]string{"prompt": "create"}, "", "invalid_request"},

@@ -126,6 +126,8 @@ func readForm(req *request, params url.Values) error {
 		return fault.New(fault.RequestNotSupported, "Request objects are not taken: send the parameters.")
 	case mux.One(params, "request_uri") != "":
 		return fault.New(fault.RequestURINotSupported, "Request objects are not fetched: send the parameters.")
+	case mux.One(params, "registration") != "":
+		return fault.New(fault.RegistrationUnsupported, "Clients do not register in a request: they are configured.")
 	case len(mux.One(params, "state")) > maxState:
 		return fault.New(fault.InvalidRequest, "state is too long.")
 	case len(req.nonce) > maxNonce:
