@@ -49,6 +49,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"browser": browserCmd, "get": getCmd, "submit": submitCmd, "signin": signinCmd, "fetch": fetchCmd, "at": atCmd, "hop": hopCmd,
 		"refuse": refuseCmd, "raw": rawCmd,
 		"press": pressCmd, "follow": followCmd, "post": postCmd, "code": codeCmd,
+		"strangers": strangersCmd, "alike": alikeCmd,
 		"authorize": authorizeCmd, "token": tokenCmd, "claims": claimsCmd, "call": callCmd,
 		"status": statusCmd, "header": headerCmd, "seen": seenCmd, "pick": pickCmd, "same": sameCmd,
 	}

@@ -2,12 +2,17 @@ package stories
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/net/html"
+
+	"github.com/gatehouse-auth/gatehouse/integration/harness"
 )
 
 // pressCmd presses a button that a person finds by what it says.
@@ -93,6 +98,79 @@ func codeCmd(s *story, ts *testscript.TestScript, args []string) error {
 	code := s.browser.URL.Query().Get("code")
 	if ts.Setenv("code", code); code == "" {
 		return not("no code at %s", s.browser.URL)
+	}
+	return nil
+}
+
+// strangersCmd has many guess, none from where another did. Each is refused.
+func strangersCmd(s *story, ts *testscript.TestScript, args []string) error {
+	const usage = "strangers N IDENTIFIER"
+	if err := want(args, 2, 2, usage); err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return errors.New("usage: " + usage)
+	}
+	page := s.provider(ts).Base + "/login"
+	for i := range n {
+		if err := guess(page, fmt.Sprintf("198.51.%d.%d", i/250, 1+i%250), args[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// guess tries a wrong password at a sign-in page.
+func guess(page, address, identifier string) error {
+	header := http.Header{"X-Forwarded-For": {address}}
+	res, body, err := harness.Send(http.MethodGet, page, header, "")
+	if err != nil {
+		return err
+	}
+	doc, err := html.Parse(strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	form := find(doc, func(n *html.Node) bool { return n.Data == "form" })
+	if form == nil {
+		return fmt.Errorf("no form at %s (%d)", page, res.StatusCode)
+	}
+	values := inputs(form)
+	values.Set("identifier", identifier)
+	values.Set("password", "a stranger's guess")
+	for _, c := range res.Cookies() {
+		header.Add("Cookie", c.Name+"="+c.Value)
+	}
+	header.Set("Sec-Fetch-Site", "same-origin")
+	header.Set("Content-Type", "application/x-www-form-urlencoded")
+	action, err := res.Request.URL.Parse(attribute(form, "action"))
+	if err != nil {
+		return err
+	}
+	res, body, err = harness.Send(http.MethodPost, action.String(), header, values.Encode())
+	if err == nil && res.StatusCode != http.StatusForbidden {
+		err = fmt.Errorf("a stranger's guess: %d\n%s", res.StatusCode, body)
+	}
+	return err
+}
+
+// carried is what belongs to one attempt: where a form goes and what it holds.
+var carried = regexp.MustCompile(`\b(value|action|href)="([^"]*)"`)
+
+// alikeCmd compares two pages but for that, which must be as long in both.
+func alikeCmd(_ *story, ts *testscript.TestScript, args []string) error {
+	if err := want(args, 2, 2, "alike A B"); err != nil {
+		return err
+	}
+	bare := func(file string) string {
+		return carried.ReplaceAllStringFunc(ts.ReadFile(file), func(s string) string {
+			name, _, _ := strings.Cut(s, "=")
+			return fmt.Sprintf("%s of %d", name, len(s))
+		})
+	}
+	if a, b := bare(args[0]), bare(args[1]); a != b {
+		return not("%s\n\nis not like\n\n%s", a, b)
 	}
 	return nil
 }
