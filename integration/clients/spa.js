@@ -23,7 +23,8 @@ page.on('pageerror', (e) => complaints.push(String(e)))
 
 const press = (name) => page.getByRole('button', { name }).click()
 const shows = (id, text) => page.locator(id, { hasText: text }).waitFor()
-const stored = () => page.evaluate((key) => JSON.parse(sessionStorage.getItem(key)), `oidc.user:${LOGIN}:spa`)
+const key = `oidc.user:${LOGIN}:spa` // where the library keeps who is signed in
+const stored = () => page.evaluate((key) => JSON.parse(sessionStorage.getItem(key)), key)
 const asked = (request) => seen.filter((s) => s === request).length
 
 // ask is a script's request of a page, and what the script gets to know of the answer.
@@ -62,7 +63,7 @@ assert.match(await page.locator('#answer').innerText(), /client=spa scopes=.*ord
 await page.reload()
 await shows('#who', 'Signed in as Zoë Example.')
 await press('Renew the token')
-await page.waitForFunction(([key, old]) => JSON.parse(sessionStorage.getItem(key))?.access_token !== old, [`oidc.user:${LOGIN}:spa`, first.access_token])
+await page.waitForFunction(([key, old]) => JSON.parse(sessionStorage.getItem(key))?.access_token !== old, [key, first.access_token])
 const second = await stored()
 assert.notEqual(second.refresh_token, first.refresh_token)
 assert.equal(second.profile.sub, first.profile.sub)
@@ -86,6 +87,15 @@ for (const [what, target, init, status] of [
   assert.equal(await ask(elsewhere, target, init), 'TypeError', what + ' to a stranger')
 }
 assert.equal(await ask(elsewhere, API + '/orders', { credentials: 'include' }), 'TypeError', 'the API to a stranger without a token')
+
+// A refresh token that is refused leaves nobody signed in to the app; the
+// session at the login host lets them in again without a question.
+await page.evaluate(([key, user]) => sessionStorage.setItem(key, JSON.stringify(user)), [key, { ...second, refresh_token: 'none of ours' }])
+await press('Renew the token')
+await shows('#problem', 'That did not work')
+await shows('#who', 'Nobody is signed in.')
+await press('Sign in')
+await shows('#who', 'Signed in as Zoë Example.')
 
 // Signing out ends the session at the login host too, and leads back.
 await press('Sign out')
