@@ -29,8 +29,9 @@ func tools(t *testing.T) {
 	}
 }
 
-// node runs a script with the variables and fails the test if it fails.
-func node(t *testing.T, vars map[string]string, script string, args ...string) {
+// node runs a script with the variables and returns what it printed; it fails
+// the test if it fails.
+func node(t *testing.T, vars map[string]string, script string, args ...string) string {
 	t.Helper()
 	chromium, err := exec.LookPath("chromium")
 	if err != nil {
@@ -46,6 +47,7 @@ func node(t *testing.T, vars map[string]string, script string, args ...string) {
 		t.Fatalf("%s: %v\n%s", script, err, out)
 	}
 	t.Logf("%s", out)
+	return string(out)
 }
 
 // place is where login and application stand.
@@ -119,7 +121,8 @@ func (p place) start(t *testing.T, up *harness.Upstream, shop string) *harness.S
 }
 
 // newShop is an application that is a client of the login host. Its callback
-// leads on to a home on another origin.
+// leads on to a home on another origin; at /stay it answers that there is
+// nothing to show, and the browser stays where it is.
 func newShop(t *testing.T) string {
 	t.Helper()
 	home := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -128,6 +131,10 @@ func newShop(t *testing.T) string {
 	}))
 	t.Cleanup(home.Close)
 	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/stay" {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
 		http.Redirect(w, r, home.URL+"/welcome?"+r.URL.RawQuery, http.StatusSeeOther)
 	}))
 	t.Cleanup(shop.Close)

@@ -2,92 +2,134 @@ package browser
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"image"
 	"image/color"
-	"image/draw"
 	"image/png"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/gatehouse-auth/gatehouse/integration/harness"
 )
 
-// TestScreenshots takes pictures of the hosted pages: into docs/screenshots
-// when UPDATE_SCREENSHOTS is set, as `npm run screenshots` does, and otherwise
-// into a directory that is thrown away.
+// kept is where the pictures are kept.
+const kept = "../../docs/screenshots"
+
+// TestScreenshots takes pictures of every hosted page into docs/screenshots,
+// instead of those that are there, when UPDATE_SCREENSHOTS is set, as `npm run
+// screenshots` does. TestEveryPage holds that there is one of each.
 func TestScreenshots(t *testing.T) {
+	if os.Getenv("UPDATE_SCREENSHOTS") == "" {
+		t.Skip("writes docs/screenshots: run `make screenshots`")
+	}
 	tools(t)
-	dir := t.TempDir()
-	s := places[0].start(t, harness.NewUpstream(t), "http://127.0.0.1:1")
-	node(t, map[string]string{
-		"LOGIN": s.Expand(places[0].login), "SHOP": "http://127.0.0.1:1", "INVITE_LINK": invite(t, s, "ada@example.com"), "OUT": dir,
-	}, "screenshots.js")
-	out := dir
-	if os.Getenv("UPDATE_SCREENSHOTS") != "" {
-		out = filepath.Join("..", "..", "docs", "screenshots")
-		if err := os.MkdirAll(out, 0o755); err != nil {
+	taken := t.TempDir()
+	_, vars := startEveryPage(t, harness.NewUpstream(t))
+	vars["OUT"] = taken
+	node(t, vars, "screenshots.js")
+	for _, old := range pictures(t, kept) {
+		if err := os.Remove(filepath.Join(kept, old)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"sign-in", "set-password", "error", "signed-out"} {
-		for _, look := range []string{"light", "dark"} {
-			for _, width := range []int{320, 1280} {
-				file := fmt.Sprintf("%s-%s-%d.png", name, look, width)
-				shot, err := shrink(filepath.Join(dir, file), width)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(out, file), shot, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
+	for _, name := range pictures(t, taken) {
+		shot, err := shrink(filepath.Join(taken, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(kept, name), shot, 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
 
-// shrink encodes a picture anew, as small as it gets without loss.
-func shrink(path string, width int) ([]byte, error) {
+// pictured asserts that docs/screenshots has a picture of each page, theme,
+// width and language, and no other.
+func pictured(t *testing.T, pages []string) {
+	t.Helper()
+	var want []string
+	for _, page := range pages {
+		for _, look := range []string{"light-320", "light-1280", "dark-320", "dark-1280"} {
+			want = append(want, page+"-"+look+".png", page+"-"+look+"-de.png")
+		}
+	}
+	slices.Sort(want)
+	if got := pictures(t, kept); !slices.Equal(got, want) {
+		t.Errorf("docs/screenshots is not of these pages: run `make screenshots`\nthere: %v\nwant: %v", got, want)
+	}
+}
+
+// pictures returns the names of the pictures in a directory, sorted.
+func pictures(t *testing.T, dir string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, path := range paths {
+		paths[i] = filepath.Base(path)
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+// shrink encodes a picture anew in 256 colours, and as small as that gets.
+func shrink(path string) ([]byte, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
 	picture, err := png.Decode(bytes.NewReader(raw))
 	if err != nil {
-		return nil, err
-	}
-	if got := picture.Bounds().Dx(); got != width {
-		return nil, fmt.Errorf("%s is %d pixels wide", path, got)
-	}
-	if colours := palette(picture); len(colours) <= 256 {
-		small := image.NewPaletted(picture.Bounds(), colours)
-		draw.Draw(small, small.Bounds(), picture, image.Point{}, draw.Src)
-		picture = small
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	var b bytes.Buffer
 	encoder := png.Encoder{CompressionLevel: png.BestCompression}
-	if err := encoder.Encode(&b, picture); err != nil {
-		return nil, err
-	}
-	if b.Len() > len(raw) {
-		return raw, nil
+	if err := encoder.Encode(&b, paletted(picture)); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return b.Bytes(), nil
 }
 
-// palette returns the colours of a picture, not more than 257.
-func palette(picture image.Image) color.Palette {
-	seen := map[color.Color]bool{}
-	var colours color.Palette
+// paletted returns the picture in its commonest colours, at most 256. Of those
+// that no eye tells apart it takes one.
+func paletted(picture image.Image) *image.Paletted {
 	r := picture.Bounds()
+	count := map[color.NRGBA]int{}
+	at := func(x, y int) color.NRGBA { return color.NRGBAModel.Convert(picture.At(x, y)).(color.NRGBA) }
 	for y := r.Min.Y; y < r.Max.Y; y++ {
-		for x := r.Min.X; x < r.Max.X && len(colours) <= 256; x++ {
-			if c := picture.At(x, y); !seen[c] {
-				seen[c] = true
-				colours = append(colours, c)
-			}
+		for x := r.Min.X; x < r.Max.X; x++ {
+			count[at(x, y)]++
 		}
 	}
-	return colours
+	palette, index := commonest(count), map[color.NRGBA]uint8{}
+	for c := range count {
+		index[c] = uint8(palette.Index(c))
+	}
+	small := image.NewPaletted(r, palette)
+	for y := r.Min.Y; y < r.Max.Y; y++ {
+		for x := r.Min.X; x < r.Max.X; x++ {
+			small.SetColorIndex(x, y, index[at(x, y)])
+		}
+	}
+	return small
+}
+
+func commonest(count map[color.NRGBA]int) color.Palette {
+	all := slices.SortedFunc(maps.Keys(count), func(a, b color.NRGBA) int {
+		return cmp.Or(cmp.Compare(count[b], count[a]), cmp.Compare(a.R, b.R), cmp.Compare(a.G, b.G), cmp.Compare(a.B, b.B))
+	})
+	near := map[[3]uint8]bool{}
+	var palette color.Palette
+	for _, c := range all {
+		if k := [3]uint8{c.R / 3, c.G / 3, c.B / 3}; len(palette) < 256 && !near[k] {
+			near[k] = true
+			palette = append(palette, c)
+		}
+	}
+	return palette
 }

@@ -10,10 +10,14 @@ const flags = [
   '--font-render-hinting=none',
 ];
 
-export function launch() {
-  if (process.getuid?.() === 0) flags.push('--no-sandbox');
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags });
-}
+if (process.getuid?.() === 0) flags.push('--no-sandbox');
+const how = { executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: flags };
+
+export function launch() { return chromium.launch(how); }
+
+// launchOwn starts the browser of somebody who has changed its settings: dir
+// is where they are. It returns its only context.
+export function launchOwn(dir, options) { return chromium.launchPersistentContext(dir, { ...how, ...options }); }
 
 // Complaints that only repeat the status of a page.
 const statusLine = /^Failed to load resource: the server responded with a status of 4\d\d/;
@@ -21,6 +25,10 @@ const statusLine = /^Failed to load resource: the server responded with a status
 export class Visitor {
   static async open(browser, { javascript = true, ...options } = {}) {
     const context = await browser.newContext({ javaScriptEnabled: javascript, ignoreHTTPSErrors: true, viewport: { width: 1280, height: 800 }, ...options });
+    return Visitor.in(context, javascript);
+  }
+
+  static async in(context, javascript) {
     context.setDefaultTimeout(15_000);
     const v = new Visitor();
     v.javascript = javascript;
@@ -43,7 +51,8 @@ export class Visitor {
       if (!r.isNavigationRequest()) this.subresources.push(r.url());
     });
     page.on('response', (r) => {
-      if (r.request().isNavigationRequest() && r.frame() === page.mainFrame()) this.document = r;
+      // After 204 a browser stays on the page that it shows.
+      if (r.request().isNavigationRequest() && r.frame() === page.mainFrame() && r.status() !== 204) this.document = r;
     });
     page.on('requestfailed', (r) => this.failures.push(`${r.url()}: ${r.failure()?.errorText}`));
     page.on('console', (m) => {
