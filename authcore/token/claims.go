@@ -52,6 +52,12 @@ func ClaimsOf(u *pool.User, scopes []string, names ...string) UserClaims {
 	return claims
 }
 
+// stillAllowed leaves out the names of claims whose scope the client may not
+// have any more.
+func stillAllowed(c *pool.Client, names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !slices.Contains(c.Scopes, ScopeOfClaim(name)) })
+}
+
 // claimOf returns the value of one of UserClaimNames, or nil.
 func claimOf(u *pool.User, name string) any {
 	switch name {

@@ -77,6 +77,7 @@ func TestWhatIsNoHint(t *testing.T) {
 func TestClaimsByName(t *testing.T) {
 	w := newWorld(t)
 	w.update(func(u *pool.User) { u.Claims = map[string]string{"nickname": "Al", "address": "1 Long Road\nLondon"} })
+	w.pool.Clients["shop"].Scopes = append(w.pool.Clients["shop"].Scopes, "address")
 	o := w.order("shop", "openid", func(o *token.CodeOrder) {
 		o.IDClaims = []string{"nickname", "address", "locale", "acr", "unheard_of"}
 		o.InfoClaims = []string{"email", "nickname"}

@@ -10,7 +10,7 @@ import (
 // idClaims is the claims of an ID token (OIDC Core 2), plus Cognito's. What
 // it says about the sign-in wins over what it says about the user.
 func (m *minting) idClaims(now time.Time, access string) map[string]any {
-	claims := ClaimsOf(m.user, m.target.Scopes, m.family.IDClaims...)
+	claims := ClaimsOf(m.user, m.target.Scopes, stillAllowed(m.client, m.family.IDClaims)...)
 	maps.Copy(claims, map[string]any{
 		"iss": m.pool.Issuer, "sub": m.user.Sub, "aud": m.client.ID,
 		"exp": now.Add(idLife(m.pool, m.client)).Unix(), "iat": now.Unix(),

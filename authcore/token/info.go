@@ -20,5 +20,9 @@ func (s *Service) InfoClaims(ctx context.Context, p *pool.Pool, a *Access) ([]st
 	case e.Found && e.Value.Dead:
 		return nil, badToken("the token was revoked")
 	}
-	return e.Value.InfoClaims, nil // a lost family asked for nothing
+	client := p.Client(a.Client)
+	if client == nil {
+		return nil, badToken("the client is unknown")
+	}
+	return stillAllowed(client, e.Value.InfoClaims), nil // a lost family asked for nothing
 }

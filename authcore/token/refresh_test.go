@@ -362,6 +362,26 @@ func TestRefreshGivesNoMoreThanMayBeGranted(t *testing.T) {
 			t.Errorf("%q", got.Scopes)
 		}
 	})
+	t.Run("claims of a scope that the client may not have any more", func(t *testing.T) {
+		w := newWorld(t)
+		named := func(o *token.CodeOrder) {
+			o.IDClaims, o.InfoClaims = []string{"email", "name"}, []string{"email", "name"}
+		}
+		o := w.order("shop", "openid", named)
+		first, err := w.svc.RedeemCode(t.Context(), w.pool, present(o, w.code(o)))
+		must(t, err)
+		w.pool.Clients["shop"].Scopes = []string{"openid", "profile"}
+		second, err := w.refresh("shop", first.Refresh)
+		must(t, err)
+		if _, got := claims(t, second.ID); got["email"] != nil || got["name"] == nil {
+			t.Errorf("ID token %v", got)
+		}
+		a, err := w.verify(second.Access)
+		must(t, err)
+		if names, err := w.svc.InfoClaims(t.Context(), w.pool, a); err != nil || strings.Join(names, " ") != "name" {
+			t.Errorf("userinfo %q %v", names, err)
+		}
+	})
 	t.Run("a client whose list became shorter", func(t *testing.T) {
 		w := newWorld(t)
 		first := w.tokens("shop", "openid orders.read orders.write")
