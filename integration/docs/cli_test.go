@@ -41,6 +41,32 @@ func TestTheCommandLineIsDocumented(t *testing.T) {
 	compare(t, "in the tables of docs/cli.md", told, known)
 }
 
+var command = regexp.MustCompile(`^(?:(?:sudo -u caddy )?(?:\./)?caddy gatehouse )?((?:user|group|client|key) [a-z-]+|check)\b`)
+
+// TestCommandsInPagesExist looks at the commands that the pages name beside
+// their examples, which are run.
+func TestCommandsInPagesExist(t *testing.T) {
+	known := map[string]bool{}
+	for _, m := range row.FindAllStringSubmatch(read(t, "docs", "cli.md"), -1) {
+		known[m[1]] = true
+	}
+	found := 0
+	for _, p := range pages(t) {
+		for _, span := range codeSpan.FindAllStringSubmatch(fence.ReplaceAllString(p.text, ""), -1) {
+			m := command.FindStringSubmatch(span[1])
+			if m == nil {
+				continue
+			}
+			if found++; !known[m[1]] {
+				t.Errorf("%s: there is no command %q", p.path, m[1])
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d commands were found", found)
+	}
+}
+
 // help is what the binary says of a command.
 func help(t *testing.T, home string, command ...string) string {
 	t.Helper()
