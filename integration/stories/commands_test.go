@@ -3,6 +3,7 @@ package stories
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -543,16 +544,19 @@ func parseCall(args []string) (outgoing, []string, error) {
 // rawCmd sends a request as it is written: no client tidies the target or the
 // spelling of a header.
 func rawCmd(s *story, ts *testscript.TestScript, args []string) error {
-	method, lines := http.MethodGet, ""
-	for len(args) > 1 && (args[0] == "-X" || args[0] == "-H") {
-		if args[0] == "-X" {
+	method, host, lines := http.MethodGet, "", ""
+	for len(args) > 1 && (args[0] == "-X" || args[0] == "-H" || args[0] == "-host") {
+		switch args[0] {
+		case "-X":
 			method = args[1]
-		} else {
+		case "-host":
+			host = args[1]
+		default:
 			lines += args[1] + "\r\n"
 		}
 		args = args[2:]
 	}
-	if err := want(args, 2, 2, "raw [-X METHOD] [-H 'NAME: VALUE']… ORIGIN TARGET"); err != nil {
+	if err := want(args, 2, 2, "raw [-X METHOD] [-host HOST] [-H 'NAME: VALUE']… ORIGIN TARGET"); err != nil {
 		return err
 	}
 	u, err := url.Parse(args[0])
@@ -567,7 +571,7 @@ func rawCmd(s *story, ts *testscript.TestScript, args []string) error {
 	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", method, args[1], u.Host, lines); err != nil {
+	if _, err := fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", method, args[1], cmp.Or(host, u.Host), lines); err != nil {
 		return err
 	}
 	res, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
