@@ -243,7 +243,8 @@ func (r *resolver) client(c ClientConfig) {
 	r.pool.Clients[cl.ID] = cl
 }
 
-// grants decides which grants a client has; the default is the code with refresh.
+// grants decides which grants a client has; the default is the code with
+// refresh, and none for an API that only introspects the tokens meant for it.
 func (r *resolver) grants(cl *pool.Client, c ClientConfig) {
 	for _, g := range c.Grants {
 		if len(g.Scopes) > 0 && g.Type != pool.GrantClient {
@@ -255,7 +256,8 @@ func (r *resolver) grants(cl *pool.Client, c ClientConfig) {
 		cl.Grants = append(cl.Grants, g.Type)
 		cl.MachineScopes = append(cl.MachineScopes, g.Scopes...)
 	}
-	if len(c.Grants) == 0 {
+	introspects := cl.Confidential() && len(c.Resources) > 0 && len(c.Redirects) == 0 && len(c.Scopes) == 0
+	if len(c.Grants) == 0 && !introspects {
 		cl.Grants = []string{pool.GrantCode, pool.GrantRefresh}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/repo"
+	"github.com/gatehouse-auth/gatehouse/authcore/secret"
 )
 
 // A site of many origins has no client of its own: it is made when its id is
@@ -79,5 +80,26 @@ func TestClientsOfBrowsersAreJudged(t *testing.T) {
 	native.Native, native.Logouts = true, []string{"com.example.app:/out"}
 	if err := judge(native); err != nil {
 		t.Error(err)
+	}
+}
+
+// An API that asks about tokens registers with a secret and its resource, and
+// can get no token of its own.
+func TestAClientThatOnlyIntrospects(t *testing.T) {
+	c := PoolConfig{
+		Issuer:    "https://login.example.com",
+		Resources: []ResourceConfig{{ID: "https://orders.example.com", Scopes: []string{"orders.read"}}},
+		Clients:   []ClientConfig{{ID: "orders-api", Secrets: []secret.Hidden{secret.Hide("0123456789abcdef")}, Resources: []string{"https://orders.example.com"}}},
+	}
+	p, err := resolve(c, repo.Identity{ID: "xx-edge-1_Test00000", Name: "default", Issuer: c.Issuer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if grants := p.Clients["orders-api"].Grants; len(grants) != 0 {
+		t.Errorf("it has the grants %v", grants)
+	}
+	c.Clients[0].Resources = nil
+	if _, err := resolve(c, repo.Identity{ID: "xx-edge-1_Test00000", Name: "default", Issuer: c.Issuer}); err == nil || !strings.Contains(err.Error(), "redirect URI") {
+		t.Errorf("a client that can do nothing is taken: %v", err)
 	}
 }
