@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,14 +28,6 @@ func fileSizeLimit(s *Store) error {
 		_, err := s.Commit(ctx, store.Txn{Partition: 9, Writes: []store.Write{numbered(next)}})
 		next++
 		return err
-	}
-	limit := func(n uint64) error {
-		var l syscall.Rlimit
-		if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &l); err != nil {
-			return err
-		}
-		l.Cur = min(n, l.Max)
-		return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &l)
 	}
 	for range 3 {
 		if err := commit(); err != nil {
@@ -70,6 +63,61 @@ func fileSizeLimit(s *Store) error {
 	return nil
 }
 
+// limit bounds the size of files that this process writes, in bytes.
+func limit(n uint64) error {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &l); err != nil {
+		return err
+	}
+	l.Cur = min(n, l.Max)
+	return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &l)
+}
+
+// backupWithoutRoom is a role: neither a backup nor a restore finds room for
+// its file, and both leave everything as it was.
+func backupWithoutRoom(s *Store) error {
+	signal.Ignore(syscall.SIGXFSZ)
+	ctx, dir := context.Background(), filepath.Dir(s.writer.path)
+	for i := range 6 {
+		if _, err := s.Commit(ctx, store.Txn{Partition: 9, Writes: []store.Write{numbered(i)}}); err != nil {
+			return err
+		}
+	}
+	whole, other, none := filepath.Join(dir, "whole"), filepath.Join(dir, "other.db"), filepath.Join(dir, "none")
+	if err := errors.Join(s.Backup(ctx, whole), s.Backup(ctx, other)); err != nil {
+		return err
+	}
+	before, err := os.ReadFile(other)
+	if err != nil {
+		return err
+	}
+	if err := limit(16384); err != nil {
+		return err
+	}
+	if err := s.Backup(ctx, none); !errors.Is(err, store.ErrUnavailable) {
+		return fmt.Errorf("a backup with no room: %v", err)
+	}
+	if _, err := Restore(ctx, whole, other, RestoreOptions{Force: true}); err == nil {
+		return errors.New("a restore with no room went through")
+	}
+	for _, pattern := range []string{"none*", "*.restore*", "*.before*"} {
+		if left, err := filepath.Glob(filepath.Join(dir, pattern)); err != nil || len(left) > 0 {
+			return fmt.Errorf("left behind: %v, %v", left, err)
+		}
+	}
+	if after, err := os.ReadFile(other); err != nil || !bytes.Equal(before, after) {
+		return fmt.Errorf("the store was changed: %v", err)
+	}
+	if err := limit(1 << 62); err != nil {
+		return err
+	}
+	if _, err := Restore(ctx, whole, other, RestoreOptions{Force: true}); err != nil {
+		return fmt.Errorf("with room again: %w", err)
+	}
+	fmt.Println("passed")
+	return nil
+}
+
 // eventually tries for ten seconds.
 func eventually(f func() error) (err error) {
 	ticker := time.NewTicker(20 * time.Millisecond)
@@ -92,6 +140,14 @@ func TestWritesFail(t *testing.T) {
 	}
 	if e := open(t, path, time.Now).epoch.Load(); e != 1 {
 		t.Errorf("failover epoch %d after a clean end", e)
+	}
+}
+
+func TestBackupWithoutRoom(t *testing.T) {
+	c := startChild(t, "backup", filepath.Join(t.TempDir(), "store.db"))
+	c.until("passed")
+	if err := c.cmd.Wait(); err != nil {
+		t.Errorf("the child ended with %v", err)
 	}
 }
 

@@ -31,6 +31,7 @@ func roles() map[string]func(s *Store) error {
 		"hold":   hold,
 		"commit": commitForever,
 		"limit":  fileSizeLimit,
+		"backup": backupWithoutRoom,
 	}
 }
 
