@@ -107,7 +107,7 @@ func newWorldOn(t *testing.T, c *clock, st store.Store) *world {
 		Token:   pool.TokenPolicy{Access: 15 * time.Minute, Refresh: absolute, ReuseGrace: 10 * time.Second, Alg: jose.ES256, IDAlg: jose.ES256},
 		Clients: map[pool.ClientID]*pool.Client{
 			site:   {ID: site, RedirectURIs: []string{back}, Grants: []string{pool.GrantCode}, Site: true},
-			"shop": {ID: "shop", RedirectURIs: []string{back}, Grants: []string{pool.GrantCode, pool.GrantRefresh}},
+			"shop": {ID: "shop", Scopes: pool.OIDCScopes(), RedirectURIs: []string{back}, Grants: []string{pool.GrantCode, pool.GrantRefresh}},
 		},
 	}
 	w.user = &pool.User{Sub: pool.UserID(secret.UUID()), Username: "alice", Status: pool.Confirmed, Created: c.now(), Updated: c.now()}

@@ -167,15 +167,31 @@ func (s *pages) finish(w http.ResponseWriter, r *http.Request, c carried, done *
 	if err != nil && fault.CodeOf(err) != fault.Conflict { // the outermost: begin wraps the conflict of an earlier session
 		return err
 	}
+	to := s.nextAs(c, name)
 	if err != nil {
 		event := mux.EventOf(r.Context())
 		event.Outcome, event.Err = string(fault.Conflict), err
+		if to, err = s.nextAfter(r, c); err != nil {
+			return err
+		}
 	}
 	if done.Device != "" {
 		s.cookies.Set(w, mux.CookieDevice, done.Device, flow.DeviceLife)
 	}
-	mux.Redirect(w, r, s.nextAs(c, name))
+	mux.Redirect(w, r, to)
 	return nil
+}
+
+// nextAfter is next for a form that had succeeded before. Where others are
+// signed in, and it is not known whether the answer of the first time has
+// arrived, the person says who goes on: none of them does in the place of who
+// has signed in.
+func (s *pages) nextAfter(r *http.Request, c carried) (string, error) {
+	others, err := s.accounts(r)
+	if err != nil || len(others) == 0 {
+		return s.nextAs(c, ""), err
+	}
+	return s.url(selectPath) + c.suffix(), nil
 }
 
 // expired shows the form again with what was typed. If the same person has

@@ -199,6 +199,24 @@ func TestFixation(t *testing.T) {
 	}
 }
 
+// Who presses the button twice does not go on as somebody else who is signed
+// in there too.
+func TestASecondClickIsNobodyElses(t *testing.T) {
+	w := newWorld(t)
+	w.user("ann@example.com")
+	w.user("bob@example.com")
+	b := w.signedIn("bob@example.com")
+	w.clock.move(time.Second)
+	fresh := request + "&gh_fresh=" + strconv.FormatInt(w.clock.now().UnixMilli(), 10)
+	res := b.get("/login?" + fresh)
+	first, second := b.copy(), b.copy()
+	first.answer(res, "ann@example.com", right).redirects(origin + "/oauth2/authorize?" + fresh)
+	second.answer(res, "ann@example.com", right).redirects(origin + "/select?" + fresh)
+	// The answer of the first time arrives late.
+	b.jar = first.jar
+	b.get("/select?"+fresh).want(200, "ann@example.com", "bob@example.com")
+}
+
 func TestAttemptSucceedsOnce(t *testing.T) {
 	w := newWorld(t)
 	w.user("ann@example.com")

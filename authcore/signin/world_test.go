@@ -122,7 +122,7 @@ func newWorldAt(t *testing.T, site signin.Site) *world {
 		Clients: map[pool.ClientID]*pool.Client{
 			"shop": {
 				ID: "shop", Name: "The Shop", RedirectURIs: []string{"https://shop.example.com/callback"},
-				LogoutURIs: []string{bye, bye + "?from=a%20b"}, Grants: []string{pool.GrantCode, pool.GrantRefresh},
+				LogoutURIs: []string{bye, bye + "?from=a%20b"}, Grants: []string{pool.GrantCode, pool.GrantRefresh}, Scopes: pool.OIDCScopes(),
 			},
 			"app":    {ID: "app", RedirectURIs: []string{"com.example.app:/back", "http://[::1]/back"}, Native: true},
 			"closed": {ID: "closed", Name: "Closed", RedirectURIs: []string{"https://closed.example.com/"}, Disabled: true},
