@@ -45,7 +45,7 @@ integration:
 	$(GO) test -count=1 -timeout 15m -run TestEveryWayLeadsOn ./authcore -states 5000
 
 tools:
-	@missing=; for t in chromium:chromium strace:strace node:nodejs npm:npm; do command -v $${t%:*} >/dev/null || missing="$$missing $${t#*:}"; done; \
+	@missing=; for t in chromium:chromium strace:strace node:nodejs npm:npm curl:curl jq:jq openssl:openssl; do command -v $${t%:*} >/dev/null || missing="$$missing $${t#*:}"; done; \
 	if [ -n "$$missing" ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 	@for d in $(NODE_DIRS); do \
 		(cd $$d && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-audit --no-fund --loglevel=error) || exit 1; done

@@ -1,6 +1,7 @@
 package loginui
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -119,9 +120,18 @@ func consentsPart(w *words, f accountForms) (part, error) {
 	return out, nil
 }
 
+// scopeList names scopes in one line: those with words of their own first, in
+// the order of their list.
 func scopeList(w *words, scopes []string) string {
 	var out []string
-	for _, e := range scopeEntries(w, scopes) {
+	rank := func(s string) int {
+		if i := slices.Index(personalScopes, s); i >= 0 {
+			return i
+		}
+		return len(personalScopes)
+	}
+	sorted := slices.SortedStableFunc(slices.Values(scopes), func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
+	for _, e := range scopeEntries(w, sorted) {
 		out = append(out, e.Text+e.Code)
 	}
 	return strings.Join(out, " · ")
