@@ -261,6 +261,7 @@ func browserCmd(s *story, _ *testscript.TestScript, args []string) error {
 // shown remembers and prints the page of the browser.
 func (s *story) shown(ts *testscript.TestScript, err error) error {
 	s.answer = answer{s.browser.Status, s.browser.Header}
+	ts.Setenv("at", s.browser.URL.String())
 	say(ts, s.browser.Body)
 	ts.Logf("%d %s", s.browser.Status, strings.Join(s.browser.Hops, "\n    → "))
 	return err
