@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/crypto/argon2"
+
+	"github.com/gatehouse-auth/gatehouse/authcore/secret/hashes"
 )
 
 // The cost of new hashes (OWASP's first choice for Argon2id) and the caps on
@@ -90,12 +92,15 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	return p.String(), nil
 }
 
-// Verify compares a password with a PHC string, or returns ErrBusy. rehash is
-// true if it matched but was made with other parameters. An empty or damaged
-// phc takes as long as a real one and never matches.
+// Verify compares a password with a PHC string, or with the hash of another
+// system (package hashes), or returns ErrBusy. rehash is true if it matched but
+// was not made as ours are now. An empty or damaged hash takes as long as a
+// real one and never matches; one of another system takes longer than ours.
 func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, rehash bool, err error) {
 	p, parseErr := parsePHC(encoded)
+	var foreign *hashes.Hash
 	if parseErr != nil {
+		foreign, _ = hashes.Parse(encoded) // nil if it is none of theirs either
 		p = phc{memory: h.memory, time: h.time, threads: 1, salt: make([]byte, saltSize), hash: make([]byte, hashSize)}
 	}
 	leave, err := h.enter(ctx)
@@ -104,6 +109,10 @@ func (h *Hasher) Verify(ctx context.Context, encoded, password string) (ok, reha
 	}
 	defer leave()
 	match := Equal(p.compute(password, uint32(len(p.hash))), p.hash)
+	if foreign != nil {
+		ok = foreign.Matches(password)
+		return ok, ok, nil
+	}
 	ok = match && parseErr == nil
 	return ok, ok && (p.memory != h.memory || p.time != h.time || p.threads != 1), nil
 }

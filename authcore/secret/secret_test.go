@@ -317,6 +317,22 @@ func TestReferenceHash(t *testing.T) {
 	}
 }
 
+// A hash of another system is checked in the same slots, and is to be replaced.
+func TestForeignHashes(t *testing.T) {
+	const enc = "{SSHA}AZKja92fbuuB9SpRlHqaoXxbTc43Mzc2MDM1Ng==" // hashcat's examples, 111
+	h := cheap(1, 1)
+	if ok, rehash, err := h.Verify(t.Context(), enc, "hashcat"); !ok || !rehash || err != nil {
+		t.Error(ok, rehash, err)
+	}
+	if ok, rehash, err := h.Verify(t.Context(), enc, "Hashcat"); ok || rehash || err != nil {
+		t.Error(ok, rehash, err)
+	}
+	h.inside.Store(h.most)
+	if _, _, err := h.Verify(t.Context(), enc, "hashcat"); !errors.Is(err, ErrBusy) {
+		t.Error("not behind the slots:", err)
+	}
+}
+
 // TestNobodyTakesAsLongAsSomebody: without a hash the same work is done. It
 // compares the fastest of some runs and demands only what no early return
 // can reach.
