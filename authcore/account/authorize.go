@@ -30,6 +30,8 @@ const (
 	verbFirstLink      verb = "link.make_first"
 	verbSpendFirst     verb = "link.spend_first"
 	verbSpendInvite    verb = "link.spend_invite"
+	verbImport         verb = "users.import"
+	verbExport         verb = "users.export"
 )
 
 // target is what a verb is done to.
