@@ -86,7 +86,7 @@ func (s *State) build(c StateConfig) {
 	s.admin = admin.New(admin.Config{
 		Accounts: s.accounts, Sessions: s.sessions, Tokens: s.tokens, Keys: s.keys, Pool: s.pool, Link: s.link, Logger: s.log,
 	})
-	s.socket = s.admin.Socket()
+	s.socket = s.admin.Transfer(s.admin.Socket())
 }
 
 // begin loads what must be known before anything is served and follows it.
