@@ -9,7 +9,6 @@ import (
 	"io"
 	"iter"
 	"strings"
-	"unicode"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/account"
 )
@@ -60,13 +59,17 @@ func lines(r io.Reader, read reader) iter.Seq2[Item, error] {
 				return
 			}
 			item := Item{Line: n}
-			switch text := bytes.TrimSpace(raw); {
+			text := bytes.TrimSpace(raw)
+			if n == 1 {
+				text = bytes.TrimPrefix(text, []byte("\ufeff"))
+			}
+			switch {
 			case long:
 				item.Err = fmt.Errorf("the line is longer than %d bytes", maxLine)
 			case len(text) > 0:
 				item.Record, item.Err = read(text)
 			}
-			if (long || len(bytes.TrimSpace(raw)) > 0) && !yield(item, nil) || err != nil {
+			if (long || len(text) > 0) && !yield(item, nil) || err != nil {
 				return
 			}
 		}
@@ -76,17 +79,12 @@ func lines(r io.Reader, read reader) iter.Seq2[Item, error] {
 // either reads an array of users, or a user a line.
 func either(r io.Reader, read reader) iter.Seq2[Item, error] {
 	b := bufio.NewReader(r)
-	for {
-		c, _, err := b.ReadRune()
-		if err == nil && (unicode.IsSpace(c) || c == '\ufeff') {
-			continue
-		}
-		_ = b.UnreadRune() // what fails is read again, and fails there
-		if c == '[' {
-			return document(b, read)
-		}
-		return lines(b, read)
+	head, _ := b.Peek(b.Size()) // what fails is read again, and fails there
+	head = bytes.TrimSpace(bytes.TrimPrefix(head, []byte("\ufeff")))
+	if len(head) > 0 && head[0] == '[' {
+		return document(b, read)
 	}
+	return lines(b, read)
 }
 
 // document reads the users of one JSON value: an array, or an object with the
@@ -102,13 +100,7 @@ func document(r io.Reader, read reader) iter.Seq2[Item, error] {
 		for d.More() {
 			var raw json.RawMessage
 			if err := d.Decode(&raw); err != nil {
-				cut := Item{Line: l.line(d.InputOffset()), Err: errors.New("the JSON is damaged: nothing from here on was read")}
-				if !isJSONError(err) {
-					cut, err = Item{}, fmt.Errorf("line %d: %w", cut.Line, err)
-					yield(cut, err)
-					return
-				}
-				yield(cut, nil)
+				yield(cut(l.line(d.InputOffset()), err))
 				return
 			}
 			item := Item{Line: l.line(d.InputOffset() - int64(len(raw)))}
@@ -118,9 +110,18 @@ func document(r io.Reader, read reader) iter.Seq2[Item, error] {
 			}
 		}
 		if _, err := d.Token(); err != nil { // the closing bracket
-			yield(Item{Line: l.line(d.InputOffset()), Err: errors.New("the file ends too early: nothing from here on was read")}, nil)
+			yield(cut(l.line(d.InputOffset()), err))
 		}
 	}
+}
+
+// cut is what stands in place of all that follows damage: an item, or the
+// error of a file that cannot be read.
+func cut(line int, err error) (Item, error) {
+	if isJSONError(err) {
+		return Item{Line: line, Err: errors.New("the JSON is damaged or ends too early: nothing from here on was read")}, nil
+	}
+	return Item{Line: line}, fmt.Errorf("line %d: %w", line, err)
 }
 
 // isJSONError tells damage from a file that cannot be read.
