@@ -116,19 +116,26 @@ func (s *Service) importOne(ctx context.Context, p *pool.Pool, rec *Record, dry 
 	if err != nil {
 		return "", err
 	}
-	there, err := s.present(ctx, p, u, rec.Sub != "")
+	if dry {
+		there, err := s.present(ctx, p, u, rec.Sub != "")
+		if there {
+			return Exists, err
+		}
+		return Added, err
+	}
+	// Most are new: it is asked afterwards who is in the way.
+	err = s.repo.CreateUser(ctx, p.ID, u)
+	if !errors.Is(err, fault.Conflict) {
+		return Added, err
+	}
+	there, other := s.present(ctx, p, u, rec.Sub != "")
 	switch {
-	case err != nil:
-		return "", err
+	case other != nil:
+		return "", other
 	case there:
 		return Exists, nil
-	case dry:
-		return Added, nil
 	}
-	if err := s.repo.CreateUser(ctx, p.ID, u); err != nil {
-		return "", err
-	}
-	return Added, nil
+	return "", err
 }
 
 // fromRecord makes the user of a record: fault.Invalid.

@@ -80,7 +80,7 @@ func Detect(head []byte) string {
 		return Auth0
 	case text[0] == '{' && (has(`"realm"`) || has(`"credentials"`)):
 		return Keycloak
-	case text[0] == '{':
+	case text[0] == '{' && bytes.HasPrefix(bytes.TrimSpace(text[1:]), []byte{'"'}):
 		return NDJSON
 	}
 	return ""
