@@ -205,7 +205,7 @@ func TestCommandsWithoutAServer(t *testing.T) {
 func TestCommandsThatAreNotUnderstood(t *testing.T) {
 	for _, args := range [][]string{
 		{"usr"}, {"user", "lst"}, {"user", "show"}, {"user", "add", "a", "b"}, {"user", "list", "--nope"}, {"client", "show"}, {"key", "rotate", "x"}, {"check", "x"},
-		{"user", "add", "a@example.com", "--password", "never-as-an-argument"}, {"group", "add", "staff"}, {"import", "users.json"}, {"doctor"},
+		{"user", "add", "a@example.com", "--password", "never-as-an-argument"}, {"group", "add", "staff"}, {"import"}, {"export"}, {"import", "a", "b"}, {"doctor"},
 	} {
 		_, stderr, err := command(t, "", args...)
 		if err == nil || !strings.Contains(err.Error(), "status 2") || !strings.Contains(stderr, "Error: ") {

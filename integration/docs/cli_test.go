@@ -41,7 +41,7 @@ func TestTheCommandLineIsDocumented(t *testing.T) {
 	compare(t, "in the tables of docs/cli.md", told, known)
 }
 
-var command = regexp.MustCompile(`^(?:(?:sudo -u caddy )?(?:\./)?caddy gatehouse )?((?:user|group|client|key) [a-z-]+|check)\b`)
+var command = regexp.MustCompile(`^(?:(?:sudo -u caddy )?(?:\./)?caddy gatehouse )?((?:user|group|client|key) [a-z-]+|check|import|export)\b`)
 
 // TestCommandsInPagesExist looks at the commands that the pages name beside
 // their examples, which are run.
