@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/account"
+	"github.com/gatehouse-auth/gatehouse/authcore/admin"
 )
 
 // importCounts says how many users met which end.
@@ -29,7 +29,7 @@ type importState struct {
 	Modified   time.Time    `json:"modified"`
 	Format     string       `json:"format"`
 	Pool       string       `json:"pool"`
-	Items      int          `json:"users"` // dealt with, from the beginning
+	Users      int          `json:"users"` // dealt with, from the beginning
 	Counts     importCounts `json:"counts"`
 	ErrorsSize int64        `json:"errors_size"`
 
@@ -107,21 +107,30 @@ type refusal struct {
 	Reason string `json:"reason"`
 }
 
-// add notes what became of an item.
-func (r *importReport) add(line int, o account.Outcome) error {
-	switch o.Result {
-	case account.Added:
-		r.counts.Added++
-		return nil
-	case account.Exists:
-		r.counts.Exists++
-		return nil
+// add notes what became of a batch.
+func (r *importReport) add(part []admin.Settled) error {
+	for _, u := range part {
+		switch u.Result {
+		case admin.Added:
+			r.counts.Added++
+		case admin.Exists:
+			r.counts.Exists++
+		default:
+			r.counts.Refused++
+			if err := r.refuse(u); err != nil {
+				return err
+			}
+		}
 	}
-	r.counts.Refused++
+	return r.flush()
+}
+
+// refuse writes why a user was refused.
+func (r *importReport) refuse(u admin.Settled) error {
 	if err := r.open(); err != nil {
 		return err
 	}
-	raw, err := json.Marshal(refusal{line, o.Reason})
+	raw, err := json.Marshal(refusal{u.Line, u.Reason})
 	if err != nil {
 		return err
 	}
