@@ -80,7 +80,7 @@ func checkColumns(columns, drop []string) error {
 		case slices.Contains(columns[:i], name):
 			return fmt.Errorf("the column %q is there twice", name)
 		case !custom && !slices.Contains(known, name):
-			return fmt.Errorf("the column %q is not known: leave it out with --drop %s", name, name)
+			return fmt.Errorf("the column %q is not known: leave it out with --drop", name)
 		}
 	}
 	if !slices.Contains(columns, "cognito:username") && !slices.Contains(columns, "email") && !slices.Contains(columns, "phone_number") {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"regexp"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/account"
@@ -63,23 +64,28 @@ func Read(r io.Reader, o Options) (iter.Seq2[Item, error], error) {
 	return nil, fmt.Errorf("the format %q is not known: there are %s", o.Format, strings.Join(Formats(), ", "))
 }
 
+// tellingMember is the name of a member that only one system's files have.
+var tellingMember = regexp.MustCompile(`"(localId|user_id|_id|custom_password_hash|realm|credentials)"\s*:`)
+
 // Detect guesses the format from how a file begins; empty if it cannot.
 func Detect(head []byte) string {
 	text := bytes.TrimSpace(bytes.TrimPrefix(head, []byte("\ufeff")))
-	has := func(s string) bool { return bytes.Contains(text, []byte(s)) }
+	if len(text) == 0 {
+		return ""
+	}
+	if text[0] != '{' && text[0] != '[' {
+		if bytes.Contains(text, []byte("cognito:username")) {
+			return CognitoCSV
+		}
+		return ""
+	}
+	telling := map[string]string{
+		"localId": Firebase, "user_id": Auth0, "_id": Auth0, "custom_password_hash": Auth0, "realm": Keycloak, "credentials": Keycloak,
+	}
+	first := tellingMember.FindSubmatch(text)
 	switch {
-	case len(text) == 0:
-		return ""
-	case text[0] != '{' && text[0] != '[' && has("cognito:username"):
-		return CognitoCSV
-	case text[0] != '{' && text[0] != '[':
-		return ""
-	case has(`"localId"`):
-		return Firebase
-	case has(`"user_id"`) || has(`"_id"`) || has(`"custom_password_hash"`):
-		return Auth0
-	case text[0] == '{' && (has(`"realm"`) || has(`"credentials"`)):
-		return Keycloak
+	case first != nil:
+		return telling[string(first[1])]
 	case text[0] == '{' && bytes.HasPrefix(bytes.TrimSpace(text[1:]), []byte{'"'}):
 		return NDJSON
 	}

@@ -231,7 +231,7 @@ func TestFormatsAreTold(t *testing.T) {
 	for head, want := range map[string]string{
 		cognitoHead: CognitoCSV, "\ufeff" + cognitoHead: CognitoCSV, `{"sub":"x","email":"y"}`: NDJSON, ` {"realm":"master","users":[`: Keycloak,
 		`[{"user_id":"auth0|1"`: Auth0, `{"_id":{"$oid":"1"},"email":"x"}`: Auth0, `{"users":[{"localId":"x"`: Firebase,
-		"": "", "hello": "", "a,b,c": "", "{\n\tadmin off": "", "[1]": "",
+		"": "", "hello": "", "a,b,c": "", `{"name":"realm","email":"\"realm\":"}`: NDJSON, `{ "realm" : "x"`: Keycloak, "{\n\tadmin off": "", "[1]": "",
 	} {
 		if got := Detect([]byte(head)); got != want {
 			t.Errorf("%.40q is %q, want %q", head, got, want)
