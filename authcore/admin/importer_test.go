@@ -45,8 +45,8 @@ func TestAnImportSettlesInTheFilesOrder(t *testing.T) {
 		t.Errorf("%d lines, %v…", len(lines), lines[:5])
 	}
 	want := []Settled{
-		{1, Outcome{Refused, "this is not JSON"}},
-		{n + 2, Outcome{Refused, "the same sub, user name, e-mail address or phone number stands in line 9"}},
+		{1, Outcome{Result: Refused, Reason: "this is not JSON"}},
+		{n + 2, Outcome{Result: Refused, Reason: "the same sub, user name, e-mail address or phone number stands in line 9"}},
 	}
 	if !reflect.DeepEqual(refused, want) {
 		t.Errorf("%+v", refused)
