@@ -22,7 +22,10 @@ const (
 // onBoth runs a test on both stores.
 func onBoth(t *testing.T, run func(t *testing.T, store string)) {
 	for _, store := range []string{"memory", "sqlite"} {
-		t.Run(store, func(t *testing.T) { run(t, store) })
+		t.Run(store, func(t *testing.T) {
+			t.Parallel()
+			run(t, store)
+		})
 	}
 }
 
