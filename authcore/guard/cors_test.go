@@ -141,3 +141,16 @@ func TestASignInUnderWayTellsItsTime(t *testing.T) {
 		t.Errorf("dropped: %v", set)
 	}
 }
+
+// A handler that only sets headers and returns has said so, too.
+func TestTheGatesWordOnCORSHoldsForAnAnswerWithoutAWord(t *testing.T) {
+	rec := httptest.NewRecorder()
+	share(rec.Header(), "")
+	w := &sharing{ResponseWriter: rec}
+	w.Header().Set(allowOrigin, "https://evil.example")
+	w.Header().Set(allowCredentials, "true")
+	w.done()
+	if got := rec.Header(); got.Get(allowOrigin) != "" || got.Get(allowCredentials) != "" {
+		t.Error(got)
+	}
+}
