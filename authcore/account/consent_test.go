@@ -107,3 +107,19 @@ func TestConsentIsOnesOwn(t *testing.T) {
 		}
 	}
 }
+
+// Of somebody who is gone, or disabled, while the page that asks is still
+// open, nothing is kept.
+func TestNoConsentOfWhoIsGone(t *testing.T) {
+	w := newWorld(t)
+	ann := w.create(account.NewUser{Identifier: "ann@example.com"})
+	self := pool.Caller{Kind: pool.Self, Name: string(ann.Sub)}
+	c := pool.Consent{Client: "shop", Host: "shop.example.com", Scopes: []string{"openid"}}
+	must(t, w.accounts.Disable(t.Context(), operator, w.pool, ann.Sub))
+	wantCode(t, w.accounts.Consent(t.Context(), self, w.pool, ann.Sub, c), fault.Forbidden)
+	must(t, w.accounts.Delete(t.Context(), operator, w.pool, ann.Sub))
+	wantCode(t, w.accounts.Consent(t.Context(), self, w.pool, ann.Sub, c), fault.NotFound)
+	if all, err := w.accounts.Consents(t.Context(), w.pool, ann.Sub); err != nil || len(all) != 0 {
+		t.Error(all, err)
+	}
+}
