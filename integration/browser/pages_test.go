@@ -129,7 +129,7 @@ func TestAccountsAndConsents(t *testing.T) {
 			up := harness.NewUpstream(t)
 			_, vars := startEveryPage(t, up)
 			vars["JAVASCRIPT"] = javascript
-			node(t, vars, "accounts.js", "consent", "choice", "changeAsked", "profile", "elsewhere", "newPassword", "leaving", "languages", "noCookies")
+			node(t, vars, "accounts.js", "consent", "formPost", "choice", "changeAsked", "profile", "elsewhere", "newPassword", "leaving", "languages", "noCookies")
 			identified(t, up)
 		})
 	}
