@@ -58,6 +58,7 @@ func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
 		origin = g.rule.listed(r.Header)
 		share(w.Header(), origin) // refusals too: a script must be able to read its challenge
 		if handled, err := g.preflight(w, r, s, client, origin); handled {
+			clean(r) // routes for errors get it
 			return err
 		}
 	}
