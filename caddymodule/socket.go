@@ -72,6 +72,10 @@ func (a *adminSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.leave()
+	if r.Method == http.MethodPost && r.URL.Path == backupPath {
+		s.serveBackup(w, r)
+		return
+	}
 	s.state.Admin().ServeHTTP(w, r)
 }
 
