@@ -354,6 +354,10 @@ func TestAStrictGateDoubtsOldNews(t *testing.T) {
 	for deadline := time.Now().Add(5 * time.Second); !stale() && time.Now().Before(deadline); runtime.Gosched() {
 	}
 	check("six seconds after it broke", http.StatusServiceUnavailable, false)
+	w.clock.add(-time.Second)
+	check("five seconds after it broke", http.StatusOK, true)
+	w.clock.add(time.Second)
+	check("six seconds after it broke, again", http.StatusServiceUnavailable, false)
 	for deadline := time.Now().Add(5 * time.Second); w.state.Streams() > 1 && time.Now().Before(deadline); runtime.Gosched() {
 		w.clock.add(6 * time.Second)
 		w.state.SweepStreams(t.Context())
