@@ -148,6 +148,7 @@ func TestHostedLogin(t *testing.T) {
 	for _, p := range places {
 		for _, javascript := range p.javascript {
 			t.Run(p.name+", JavaScript "+javascript, func(t *testing.T) {
+				t.Parallel()
 				up := harness.NewUpstream(t)
 				shop := newShop(t)
 				s := p.start(t, up, shop)

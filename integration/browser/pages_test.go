@@ -126,6 +126,7 @@ func TestAccountsAndConsents(t *testing.T) {
 	tools(t)
 	for _, javascript := range []string{"on", "off"} {
 		t.Run("JavaScript "+javascript, func(t *testing.T) {
+			t.Parallel()
 			up := harness.NewUpstream(t)
 			_, vars := startEveryPage(t, up)
 			vars["JAVASCRIPT"] = javascript
