@@ -44,6 +44,8 @@ type State struct {
 	admin    *admin.API
 	socket   http.Handler // the admin API over all pools
 
+	backingUp chan struct{} // holds the one backup that may be under way
+
 	stop context.CancelFunc
 	done sync.WaitGroup
 
@@ -54,7 +56,7 @@ type State struct {
 // Open builds the state on open stores and starts its background work, which
 // ends with Close. It takes ownership of the stores, on failure too.
 func Open(ctx context.Context, c StateConfig) (*State, error) {
-	s := &State{stores: []store.Store{c.Directory}, now: c.Now, log: c.Logger}
+	s := &State{stores: []store.Store{c.Directory}, now: c.Now, log: c.Logger, backingUp: make(chan struct{}, 1)}
 	if c.Session != nil && c.Session != c.Directory {
 		s.stores = append(s.stores, c.Session)
 	}
@@ -156,46 +158,6 @@ func (s *State) Close() error {
 		errs = append(errs, st.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// Backup writes the directory store as of now to a new file of mode 0600,
-// sealed as it lies in the store, while everything goes on. fault.NotSupported
-// if the store has no backups.
-func (s *State) Backup(ctx context.Context, to string) error {
-	st, ok := s.stores[0].(interface {
-		Backup(ctx context.Context, to string) error
-	})
-	if !ok {
-		return fault.New(fault.NotSupported, "store memory forgets everything: there is nothing to back up")
-	}
-	if err := st.Backup(ctx, to); err != nil {
-		return fmt.Errorf("authcore: %w", err)
-	}
-	return nil
-}
-
-// Inspect reads the names of the pools in a store, sorted, which proves that
-// the keys open it (secret.ErrSealed), and closes the stores.
-func Inspect(ctx context.Context, c StateConfig) (pools []string, err error) {
-	s := &State{stores: []store.Store{c.Directory}}
-	if c.Session != nil && c.Session != c.Directory {
-		s.stores = append(s.stores, c.Session)
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	log := c.Logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	r := repo.New(repo.Config{Directory: c.Directory, Session: c.Session, Keys: c.Keys, Now: c.Now, Logger: log})
-	stored, err := r.Pools(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("authcore: reading the store: %w", err)
-	}
-	for _, p := range stored {
-		pools = append(pools, p.Name)
-	}
-	slices.Sort(pools)
-	return pools, nil
 }
 
 // Streams is how many answers under way are watched over.

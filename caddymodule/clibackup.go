@@ -144,17 +144,20 @@ func copyBackup(ctx context.Context, cmd *cobra.Command, api *adminAPI, to io.Wr
 	return backedUp{Bytes: n, Key: key}, nil
 }
 
+// backupPath is where the admin socket, and only it, gives out backups.
+const backupPath = "/v1/backup"
+
 // keyHeader says where the server has its key from.
 const keyHeader = "Gatehouse-Key"
 
 // backup asks the running server for a backup, or makes one of the store itself.
 func (a *adminAPI) backup(ctx context.Context) (from io.ReadCloser, size int64, key string, err error) {
 	if a.state != nil {
-		f, err := takeSnapshot(ctx, a.state, a.storage)
+		f, err := a.state.Snapshot(ctx, a.storage.spare())
 		if err != nil {
-			return nil, 0, "", plainly(err)
+			return nil, 0, "", err
 		}
-		return f, f.size, a.storage.keyPlace(), nil
+		return f, f.Size, a.storage.keyPlace(), nil
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://gatehouse"+backupPath, http.NoBody)
 	if err != nil {

@@ -12,11 +12,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/secret"
 )
 
@@ -141,7 +139,7 @@ func TestTheSocketGivesOutBackups(t *testing.T) {
 			defer func() { _ = recover() }() // as net/http does
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			s.serveBackup(w, (&http.Request{Method: http.MethodPost}).WithContext(ctx))
+			s.state.ServeBackup(w, (&http.Request{Method: http.MethodPost}).WithContext(ctx), s.key.spare())
 		}()
 		if got := names(t, dataDir()); got != "gatehouse.db gatehouse.key" {
 			t.Errorf("%T: there is %s", w, got)
@@ -160,22 +158,6 @@ func TestTheSocketGivesOutBackups(t *testing.T) {
 	if res, text := c.do(r); res.StatusCode < 400 || strings.Contains(text, "SQLite") {
 		t.Errorf("over HTTP: %s", res.Status)
 	}
-}
-
-// TestBackupsTakeTurns has one under way that does not end.
-func TestBackupsTakeTurns(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &shared{backingUp: make(chan struct{}, 1)}
-		s.backingUp <- struct{}{}
-		if err := s.backup(deaf{}, (&http.Request{}).WithContext(t.Context())); !errors.Is(err, fault.Busy) {
-			t.Errorf("%v", err)
-		}
-		ended, end := context.WithCancel(t.Context())
-		end()
-		if err := s.backup(deaf{}, (&http.Request{}).WithContext(ended)); !errors.Is(err, context.Canceled) {
-			t.Errorf("whoever waited has gone: %v", err)
-		}
-	})
 }
 
 // deaf is a client that has gone.

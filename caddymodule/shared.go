@@ -130,6 +130,9 @@ func (s storage) keyPlace() string {
 	return s.keyFile
 }
 
+// spare is where a backup is made before it is given out: beside the store.
+func (s storage) spare() string { return s.path + ".backup" }
+
 // open opens the store for a state that is to be built on it.
 func (s storage) open(ctx context.Context, c *authcore.StateConfig) error {
 	if s.backend == "memory" {
@@ -179,8 +182,6 @@ type shared struct {
 	logs  *logs
 	once  sync.Once // the first-user links are printed once per process start
 
-	backingUp chan struct{} // holds the one backup that may be under way
-
 	inside  atomic.Int64 // requests that hold a reference
 	closing atomic.Bool
 	left    chan struct{} // told, while closing, that nobody may be inside any more
@@ -193,7 +194,7 @@ func acquire(ctx context.Context, key storage, log *slog.Logger) (*shared, error
 		return nil, err
 	}
 	v, _, err := states.LoadOrNew(key, func() (caddy.Destructor, error) {
-		s := &shared{key: key, logs: &logs{}, left: make(chan struct{}, 1), backingUp: make(chan struct{}, 1)}
+		s := &shared{key: key, logs: &logs{}, left: make(chan struct{}, 1)}
 		s.logs.use(log)
 		var err error
 		if s.state, err = key.openState(ctx, slog.New(relay{to: s.logs})); err != nil {

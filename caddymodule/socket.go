@@ -73,7 +73,8 @@ func (a *adminSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.leave()
 	if r.Method == http.MethodPost && r.URL.Path == backupPath {
-		s.serveBackup(w, r)
+		w.Header().Set(keyHeader, s.key.keyPlace())
+		s.state.ServeBackup(w, r, s.key.spare())
 		return
 	}
 	s.state.Admin().ServeHTTP(w, r)
