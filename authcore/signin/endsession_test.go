@@ -87,6 +87,20 @@ func TestLogoutWithAHintAlone(t *testing.T) {
 	}
 }
 
+// TestTheWayBackToTheApplication: who is not sent anywhere finds a link to the
+// application, at an address that it has registered.
+func TestTheWayBackToTheApplication(t *testing.T) {
+	w := newWorld(t)
+	w.user("ann@example.com")
+	b := w.signedInAs("ann@example.com")
+	back := w.pool.Clients["shop"].LogoutURIs[0]
+	res := b.get(logoutOf("id_token_hint", w.tokens(b.sessionsOf()[0]).ID)).want(200, "signed out")
+	if res.link(back) != back {
+		t.Errorf("no link to %s", back)
+	}
+	w.browser().get("/logout").want(200)
+}
+
 func TestLogoutKeepsTheAddressesOwnQuery(t *testing.T) {
 	w := newWorld(t)
 	w.user("ann@example.com")

@@ -135,7 +135,9 @@ func (s *pages) signOut(w http.ResponseWriter, r *http.Request, req *logoutReque
 		mux.Redirect(w, r, req.to)
 		return nil
 	}
-	return s.show(w, r, http.StatusOK, page.SignedOut{Frame: s.frame(r), Continue: s.onwards(), ClientName: req.clientName()})
+	return s.show(w, r, http.StatusOK, page.SignedOut{
+		Frame: s.frame(r), Continue: s.onwards(), Back: req.back(), ClientName: req.clientName(),
+	})
 }
 
 // endSite ends the site session of this origin.
