@@ -34,7 +34,7 @@ func TestConsentIsRemembered(t *testing.T) {
 	give("shop", "shop.example.com", "", "openid")
 	give("shop", "shop.example.com", ordersAPI, "orders.read")
 	w.clock.move(time.Hour)
-	give("shop", "shop.example.com", ordersAPI, "orders.write", "orders.read")
+	give("shop", "shop.example.com", ordersAPI, "orders.write")
 
 	if !given(ann.Sub, "shop", "shop.example.com", "", "openid") || !given(ann.Sub, "shop", "shop.example.com", ordersAPI, "orders.write", "orders.read") {
 		t.Error("what was given is forgotten")
