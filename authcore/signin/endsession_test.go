@@ -252,6 +252,9 @@ func TestPostedLogoutRequests(t *testing.T) {
 	res := b.post("/logout?ui_locales=de", form, foreign...).want(303)
 	to, err := res.Location()
 	must(t, err)
+	if strings.Contains(to.RawQuery, form.Get("id_token_hint")) {
+		t.Error("the ID token stands in an address")
+	}
 	if len(b.subs()) != 1 || to.Path != "/logout" || to.Query().Get("ui_locales") != "de" {
 		t.Fatalf("%s, signed in as %v", to, b.subs())
 	}

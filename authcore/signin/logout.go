@@ -32,6 +32,13 @@ func (s *pages) logout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if hint := mux.One(params, paramHint); hint != "" {
+		sealed, err := s.config.Hints.SealHint(r.Context(), s.site.Pool, hint)
+		if err != nil {
+			return err
+		}
+		params[paramHint] = []string{sealed}
+	}
 	query := url.Values(params).Encode()
 	if len(query) > maxQuery {
 		return fault.New(fault.InvalidRequest, "The request is too long.")
