@@ -227,6 +227,8 @@ func (e *Engine) DenialPage(w http.ResponseWriter, r *http.Request, name string,
 		cause = page.CauseLoop
 	case errors.Is(d.Cause, guard.ErrCookies):
 		cause = page.CauseCookies
+	case errors.Is(d.Cause, guard.ErrStale):
+		cause = page.CauseStale
 	case d.Status == http.StatusServiceUnavailable:
 		cause = page.CauseUnavailable
 	case d.Status == http.StatusNotFound || d.Status == http.StatusMisdirectedRequest:

@@ -340,6 +340,10 @@ func TestAStrictGateDoubtsOldNews(t *testing.T) {
 	}
 	w.clock.add(time.Minute)
 	check("while the feed holds", 200, true)
+	doubting, trusting := make(chan struct{}, 1), make(chan struct{}, 1)
+	bearer := http.Header{"Authorization": {"Bearer " + token}}
+	w.open(w.serve(apiOrigin, strict, talks("text/event-stream", doubting)), bearer)
+	w.open(w.serve(apiOrigin, guard.Rule{Mode: guard.Require}, talks("text/event-stream", trusting)), bearer)
 	st.broken.Store(true)
 	close(st.cancel)
 	stale := func() bool { // the break is noticed by another goroutine
@@ -350,6 +354,18 @@ func TestAStrictGateDoubtsOldNews(t *testing.T) {
 	for deadline := time.Now().Add(5 * time.Second); !stale() && time.Now().Before(deadline); runtime.Gosched() {
 	}
 	check("six seconds after it broke", http.StatusServiceUnavailable, false)
+	w.clock.add(-time.Second)
+	check("five seconds after it broke", http.StatusOK, true)
+	w.clock.add(time.Second)
+	check("six seconds after it broke, again", http.StatusServiceUnavailable, false)
+	for deadline := time.Now().Add(5 * time.Second); w.state.Streams() > 1 && time.Now().Before(deadline); runtime.Gosched() {
+		w.clock.add(6 * time.Second)
+		w.state.SweepStreams(t.Context())
+	}
+	within(t, doubting)
+	if n := w.state.Streams(); n != 1 || len(trusting) != 0 {
+		t.Errorf("%d streams are left where old news will do", n)
+	}
 	w.gate(appOrigin, guard.Rule{Mode: guard.Require})
 	if b.get(appOrigin + "/"); b.body != "upstream" {
 		t.Errorf("a gate that is not strict: %d", b.status)

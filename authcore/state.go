@@ -44,6 +44,8 @@ type State struct {
 	admin    *admin.API
 	socket   http.Handler // the admin API over all pools
 
+	backingUp chan struct{} // holds the one backup that may be under way
+
 	stop context.CancelFunc
 	done sync.WaitGroup
 
@@ -54,7 +56,7 @@ type State struct {
 // Open builds the state on open stores and starts its background work, which
 // ends with Close. It takes ownership of the stores, on failure too.
 func Open(ctx context.Context, c StateConfig) (*State, error) {
-	s := &State{stores: []store.Store{c.Directory}, now: c.Now, log: c.Logger}
+	s := &State{stores: []store.Store{c.Directory}, now: c.Now, log: c.Logger, backingUp: make(chan struct{}, 1)}
 	if c.Session != nil && c.Session != c.Directory {
 		s.stores = append(s.stores, c.Session)
 	}

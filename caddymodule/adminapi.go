@@ -39,17 +39,25 @@ func escape(s string) string { return url.PathEscape(s) }
 type adminAPI struct {
 	transport http.RoundTripper
 	close     func() error
+
+	state   *authcore.State // if no server runs
+	storage storage         // of state
 }
 
 // Close ends the connection, and closes the store if it was opened.
 func (a *adminAPI) Close() error { return a.close() }
 
+// directory is the data directory.
+func (c *cli) directory() string {
+	if c.dir != "" {
+		return c.dir
+	}
+	return dataDir()
+}
+
 // connect finds the running server by its socket, or opens the store.
 func (c *cli) connect(ctx context.Context, stderr io.Writer) (*adminAPI, error) {
-	dir := c.dir
-	if dir == "" {
-		dir = dataDir()
-	}
+	dir := c.directory()
 	socket := resolveStorage(nil, nil, dir).socket
 	conn, err := net.DialTimeout("unix", socket, 2*time.Second)
 	if err == nil {
@@ -84,7 +92,7 @@ func openDirectly(ctx context.Context, dir string, stderr io.Writer) (*adminAPI,
 		return nil, err
 	}
 	fmt.Fprintf(stderr, "No server is running: working on %s itself.\n", s.path)
-	return &adminAPI{transport: inProcess{state.Admin()}, close: state.Close}, nil
+	return &adminAPI{transport: inProcess{state.Admin()}, close: state.Close, state: state, storage: s}, nil
 }
 
 // inProcess calls a handler without a connection.
@@ -134,16 +142,21 @@ func (a *adminAPI) call(ctx context.Context, method, path string, in, out any) e
 		return fmt.Errorf("admin API: %w", err)
 	}
 	if res.StatusCode != http.StatusOK {
-		var e admin.Problem
-		if json.Unmarshal(raw, &e) != nil || e.Message == "" {
-			e.Message = fmt.Sprintf("%s (%s): the server's log says why", http.StatusText(res.StatusCode), e.Error)
-		}
-		return errors.New(e.Message + remedy(res.StatusCode, e.Message))
+		return problem(res.StatusCode, raw)
 	}
 	if err := json.Unmarshal(raw, out); err != nil {
 		return fmt.Errorf("admin API: %w", err)
 	}
 	return nil
+}
+
+// problem is the error that an answer says.
+func problem(status int, raw []byte) error {
+	var e admin.Problem
+	if json.Unmarshal(raw, &e) != nil || e.Message == "" {
+		e.Message = fmt.Sprintf("%s (%s): the server's log says why", http.StatusText(status), e.Error)
+	}
+	return errors.New(e.Message + remedy(status, e.Message))
 }
 
 // remedy names the likely fix of a refusal.

@@ -91,7 +91,10 @@ func (a *App) report() checkReport {
 					site.Gates = appendNew(site.Gates, []string{g.Where})
 				}
 			}
-			entry.Sites = append(entry.Sites, site)
+			// A line that wants tokens alone makes an entry of its own in the configuration; people read one row for both.
+			if !slices.ContainsFunc(entry.Sites, func(s checkedSite) bool { return s.Origin == site.Origin && s.Resource == site.Resource }) {
+				entry.Sites = append(entry.Sites, site)
+			}
 		}
 		out = append(out, entry)
 	}

@@ -244,6 +244,14 @@ func TestCheck(t *testing.T) {
 	if len(report) != 1 || len(report[0].Sites) != 1 || report[0].Sites[0].Origin != "https://app.example.com" || len(report[0].Sites[0].Gates) != 1 {
 		t.Errorf("%+v", report)
 	}
+	write("{\n\tgatehouse {\n\t\tresource https://api.example.com read write\n\t}\n}\nlogin.example.com {\n\tgatehouse_login\n}\n" +
+		"api.example.com {\n\t@write method POST\n\tgatehouse_require scope:read\n\tgatehouse_require @write scope:write\n\treverse_proxy localhost:1\n}\n")
+	if err := json.Unmarshal([]byte(ok(t, "", "", "check", "--config", file, "--json")), &report); err != nil {
+		t.Fatal(err)
+	}
+	if len(report) != 1 || len(report[0].Sites) != 1 || len(report[0].Sites[0].Gates) != 2 {
+		t.Errorf("a site of two lines is one row: %+v", report)
+	}
 	write("app.example.com {\n\troute {\n\t\treverse_proxy localhost:1\n\t\tgatehouse\n\t}\n}\n")
 	refused(t, "add gatehouse_require, or gatehouse_public to say that it is open", "check", "--config", file)
 	write("app.example.com {\n\trespond hello\n}\n")

@@ -122,6 +122,17 @@ func (s storage) keys() (*secret.Keys, error) {
 	return secret.NewKeys(), nil
 }
 
+// keyPlace says where the key-encryption keys are.
+func (s storage) keyPlace() string {
+	if s.keyEnv != "" {
+		return "the environment variable " + s.keyEnv
+	}
+	return s.keyFile
+}
+
+// spare is where a backup is made before it is given out: beside the store.
+func (s storage) spare() string { return s.path + ".backup" }
+
 // open opens the store for a state that is to be built on it.
 func (s storage) open(ctx context.Context, c *authcore.StateConfig) error {
 	if s.backend == "memory" {

@@ -72,6 +72,11 @@ func (a *adminSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.leave()
+	if r.Method == http.MethodPost && r.URL.Path == backupPath {
+		w.Header().Set(keyHeader, s.key.keyPlace())
+		s.state.ServeBackup(w, r, s.key.spare())
+		return
+	}
 	s.state.Admin().ServeHTTP(w, r)
 }
 

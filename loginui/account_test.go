@@ -59,6 +59,17 @@ func TestAccountPageLeavesOutWhatIsNotThere(t *testing.T) {
 	}
 }
 
+// TestAccountPageListsScopesInOneOrder: first what they tell of the person,
+// as the consent page has it, however they are stored.
+func TestAccountPageListsScopesInOneOrder(t *testing.T) {
+	p := accountSample(page.Frame{}, nil)
+	p.Consents = []page.ConsentView{{ClientName: "Orders", Scopes: []string{"email", "a.read", "openid", "z.read"}}}
+	want := "Know that it is you · See your email address · a.read · z.read"
+	if doc := render(t, newUI(t), p); !strings.Contains(doc, want) {
+		t.Errorf("no %q in %s", want, doc)
+	}
+}
+
 // TestButtonsTellWhatTheyEnd: a list of equal buttons must be told apart by
 // those who do not see the list, and speech control needs the visible words.
 func TestButtonsTellWhatTheyEnd(t *testing.T) {

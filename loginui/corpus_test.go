@@ -25,7 +25,7 @@ var (
 	causes = []page.Cause{
 		page.CauseEnded,
 		page.CauseBadRequest, page.CauseBadClient, page.CauseBadLink, page.CauseForbidden, page.CauseNotFound,
-		page.CauseCrossSite, page.CauseCookies, page.CauseLoop, page.CauseUnavailable, page.CauseInternal,
+		page.CauseCrossSite, page.CauseCookies, page.CauseStale, page.CauseLoop, page.CauseUnavailable, page.CauseInternal,
 	}
 )
 

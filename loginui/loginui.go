@@ -39,11 +39,14 @@ type Options struct {
 
 // UI renders the hosted pages. It is safe for concurrent use.
 type UI struct {
-	brand      string
-	page       *template.Template
-	style      template.CSS
-	styleHash  string
-	script     template.JS // lets people look at a password; only where one is asked for
+	brand     string
+	page      *template.Template
+	style     template.CSS
+	styleHash string
+	// script lets people look at a password, and has a page that answers a form
+	// asked for anew by back and reload: else the browser shows a question of its
+	// own instead. A one-time link is in its form alone, and keeps that.
+	script     template.JS // only where a password is asked for
 	scriptHash string
 	submit     template.JS // sends the one form of a page
 	submitHash string

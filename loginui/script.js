@@ -8,3 +8,4 @@ for (const button of document.querySelectorAll(".show")) {
   button.onclick = () => show(input.type === "password");
   input.form.addEventListener("submit", () => show(false));
 }
+if (!document.querySelector("input[name=link]")) history.replaceState(null, "", location.href);

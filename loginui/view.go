@@ -163,7 +163,7 @@ func failure(w *words, p page.Error) (view, error) {
 // passes reports whether the same request may well succeed when repeated.
 func passes(c page.Cause) bool {
 	switch c {
-	case page.CauseCrossSite, page.CauseCookies, page.CauseLoop, page.CauseUnavailable, page.CauseInternal:
+	case page.CauseCrossSite, page.CauseCookies, page.CauseStale, page.CauseLoop, page.CauseUnavailable, page.CauseInternal:
 		return true
 	}
 	return false

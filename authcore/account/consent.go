@@ -6,9 +6,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 	"github.com/gatehouse-auth/gatehouse/authcore/repo"
 )
+
+var errGone = fault.New(fault.NotFound, "the user does not exist")
 
 // Consented reports whether a user has let a client have all these scopes at a
 // redirect host and resource (empty: the issuer) before.
@@ -25,13 +28,23 @@ func covers(given, wanted []string) bool {
 	return !slices.ContainsFunc(wanted, func(scope string) bool { return !slices.Contains(given, scope) })
 }
 
-// Consent remembers what a user lets a client have; scopes add to those of before.
+// Consent remembers what a user lets a client have; scopes add to those of
+// before. fault.NotFound, fault.Forbidden: nothing is kept of somebody who was
+// deleted or disabled meanwhile.
 func (s *Service) Consent(ctx context.Context, by pool.Caller, p *pool.Pool, sub pool.UserID, given pool.Consent) error {
 	if err := s.authorizeAndRecord(ctx, by, verbConsent, target{p.ID, sub}); err != nil {
 		return err
 	}
 	key := repo.ConsentKey(p.ID, sub, given.Client, given.Host, given.Resource)
 	_, err := s.repo.Update(ctx, p.ID, repo.UserPartition(p.ID, sub), func(tx *repo.Tx) error {
+		switch u, err := repo.ReadUser(tx, sub); {
+		case err != nil:
+			return err
+		case !u.Found:
+			return errGone
+		case u.Value.Disabled:
+			return errNotAdmitted
+		}
 		before, err := repo.Read(tx, key)
 		if err != nil {
 			return err

@@ -34,7 +34,7 @@ func TestConsentIsRemembered(t *testing.T) {
 	give("shop", "shop.example.com", "", "openid")
 	give("shop", "shop.example.com", ordersAPI, "orders.read")
 	w.clock.move(time.Hour)
-	give("shop", "shop.example.com", ordersAPI, "orders.write", "orders.read")
+	give("shop", "shop.example.com", ordersAPI, "orders.write")
 
 	if !given(ann.Sub, "shop", "shop.example.com", "", "openid") || !given(ann.Sub, "shop", "shop.example.com", ordersAPI, "orders.write", "orders.read") {
 		t.Error("what was given is forgotten")
@@ -105,5 +105,21 @@ func TestConsentIsOnesOwn(t *testing.T) {
 		if !strings.Contains(w.log.String(), want) {
 			t.Errorf("no %q in the log", want)
 		}
+	}
+}
+
+// Of somebody who is gone, or disabled, while the page that asks is still
+// open, nothing is kept.
+func TestNoConsentOfWhoIsGone(t *testing.T) {
+	w := newWorld(t)
+	ann := w.create(account.NewUser{Identifier: "ann@example.com"})
+	self := pool.Caller{Kind: pool.Self, Name: string(ann.Sub)}
+	c := pool.Consent{Client: "shop", Host: "shop.example.com", Scopes: []string{"openid"}}
+	must(t, w.accounts.Disable(t.Context(), operator, w.pool, ann.Sub))
+	wantCode(t, w.accounts.Consent(t.Context(), self, w.pool, ann.Sub, c), fault.Forbidden)
+	must(t, w.accounts.Delete(t.Context(), operator, w.pool, ann.Sub))
+	wantCode(t, w.accounts.Consent(t.Context(), self, w.pool, ann.Sub, c), fault.NotFound)
+	if all, err := w.accounts.Consents(t.Context(), w.pool, ann.Sub); err != nil || len(all) != 0 {
+		t.Error(all, err)
 	}
 }

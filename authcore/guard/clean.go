@@ -52,12 +52,13 @@ func readCredentials(r *http.Request, s *site) credentials {
 }
 
 // clean takes from a request all that only the gate may say: identity headers
-// under every spelling, trailers, what the client named in Connection, and
-// our own cookies.
+// under every spelling, trailers, what the client named in Connection, an
+// upgrade that would lead past the gate, and our own cookies.
 func clean(r *http.Request) {
 	stripIdentity(r.Header)
 	r.Trailer = nil
 	stripConnection(r.Header)
+	stripUpgrade(r.Header)
 	mux.StripCookies(r.Header)
 }
 
@@ -136,5 +137,22 @@ func stripConnection(h http.Header) {
 	h.Del("Connection")
 	if upgrade {
 		h["Connection"] = []string{"Upgrade"}
+	}
+}
+
+// stripUpgrade deletes a request to go on with HTTP in another version, or
+// within TLS, on the same connection: what follows an upgrade passes unread,
+// and requests must not. Websockets and the like are left.
+func stripUpgrade(h http.Header) {
+	delete(h, "Http2-Settings")
+	for _, line := range h["Upgrade"] {
+		for protocol := range strings.SplitSeq(line, ",") {
+			name, _, _ := strings.Cut(strings.ToLower(strings.TrimSpace(protocol)), "/")
+			if name == "h2c" || name == "h2" || name == "http" || name == "tls" {
+				delete(h, "Upgrade")
+				delete(h, "Connection") // which says nothing else by now
+				return
+			}
+		}
 	}
 }

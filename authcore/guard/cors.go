@@ -151,5 +151,12 @@ func (w *sharing) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 
+// done serves handlers that answer without a word.
+func (w *sharing) done() {
+	if !w.sent {
+		share(w.Header(), w.origin)
+	}
+}
+
 // Unwrap serves http.ResponseController.
 func (w *sharing) Unwrap() http.ResponseWriter { return w.ResponseWriter }

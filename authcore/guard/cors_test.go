@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -139,5 +140,36 @@ func TestASignInUnderWayTellsItsTime(t *testing.T) {
 	dropOldest(out, credentials{cookies: []string{strings.Join(kept, "; ")}}, s)
 	if set := out.Result().Cookies(); len(set) != 1 || set[0].Name != s.cookies.Name("tx-a1") {
 		t.Errorf("dropped: %v", set)
+	}
+}
+
+// A handler that only sets headers and returns has said so, too.
+func TestTheGatesWordOnCORSHoldsForAnAnswerWithoutAWord(t *testing.T) {
+	rec := httptest.NewRecorder()
+	share(rec.Header(), "")
+	w := &sharing{ResponseWriter: rec}
+	w.Header().Set(allowOrigin, "https://evil.example")
+	w.Header().Set(allowCredentials, "true")
+	w.done()
+	if got := rec.Header(); got.Get(allowOrigin) != "" || got.Get(allowCredentials) != "" {
+		t.Error(got)
+	}
+}
+
+// A refused preflight goes on to the routes for errors, without what only the
+// gate may say.
+func TestARefusedPreflightIsCleanedToo(t *testing.T) {
+	p := &pool.Pool{ID: "xx-edge-1_AbC123xyz", Issuer: "https://login.example.com"}
+	origin := "https://app.example.com"
+	g, err := New(Config{}).Gate(Rule{Mode: Require, CORS: []string{"https://spa.example"}}, []Site{{Pool: p, Origin: origin, Client: pool.SiteClient(origin)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest(http.MethodOptions, origin+"/", http.NoBody)
+	r.Header = http.Header{"Origin": {"https://evil.example"}, requestMethod: {"GET"}, "X-Auth-User": {"admin"}, "Cookie": {"__Host-gh-site-0123456789abcdef=x"}}
+	var d *Denial
+	err = g.Handle(httptest.NewRecorder(), r.WithContext(mux.WithClient(r.Context(), mux.Client{Origin: origin, OrigURI: "/"})), nil)
+	if !errors.As(err, &d) || d.Status != http.StatusForbidden || r.Header.Get("X-Auth-User") != "" || r.Header.Get("Cookie") != "" {
+		t.Error(err, r.Header)
 	}
 }

@@ -58,6 +58,7 @@ func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
 		origin = g.rule.listed(r.Header)
 		share(w.Header(), origin) // refusals too: a script must be able to read its challenge
 		if handled, err := g.preflight(w, r, s, client, origin); handled {
+			clean(r) // routes for errors get it
 			return err
 		}
 	}
@@ -70,7 +71,9 @@ func (g *Gate) Handle(w http.ResponseWriter, r *http.Request, next Next) error {
 		s = seen.site // lines add up: what an earlier one wants, this one does not undo
 	}
 	if len(g.rule.CORS) > 0 {
-		w = &sharing{ResponseWriter: w, origin: origin}
+		shared := &sharing{ResponseWriter: w, origin: origin}
+		defer shared.done()
+		w = shared
 	}
 	if g.rule.Mode == Public || len(g.rule.Public) > 0 && g.rule.open(rawPath(client.OrigURI), r.URL.EscapedPath()) {
 		return g.welcome(w, r, s, seen, next)

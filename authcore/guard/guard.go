@@ -145,7 +145,7 @@ func manyOrigins(s Site, rule Rule) error {
 
 // plainOrigin is what may become a site of its own: nothing in it could break
 // out of a header.
-var plainOrigin = regexp.MustCompile(`^https?://[a-z0-9.-]+(?::[0-9]{1,5})?$`)
+var plainOrigin = regexp.MustCompile(`^https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?$`)
 
 // site returns the site of an origin, or nil: it has its own, or a pattern
 // covers it.

@@ -46,6 +46,9 @@ func (r *Rule) Validate() error {
 	if len(r.Scopes) > 0 || len(r.Clients) > 0 {
 		r.API = true
 	}
+	if r.Mode == Public && (r.API || r.Browser || len(r.Groups) > 0) {
+		return fmt.Errorf("guard: a public line refuses nobody, and takes no conditions")
+	}
 	if r.API && r.Browser {
 		return fmt.Errorf("guard: scope:, client: and api ask for a bearer token, browser for a session: nobody has both")
 	}

@@ -40,6 +40,8 @@ type transaction struct {
 var (
 	// ErrLoop means that signing in did not help, again and again.
 	ErrLoop = errors.New("guard: sent to sign in again and again")
+	// ErrStale means that a callback names no sign-in that this browser has under way.
+	ErrStale = errors.New("guard: no such sign-in under way")
 	// ErrCookies means that the browser keeps no cookies.
 	ErrCookies = errors.New("guard: no cookie came back")
 )
@@ -87,7 +89,7 @@ func (g *Guard) callback(w http.ResponseWriter, r *http.Request, s *site, c cred
 	id := q.Get("state")
 	tx, err := g.openTx(r, s, id)
 	switch {
-	case errors.Is(err, errLost):
+	case errors.Is(err, ErrStale):
 		return g.strayed(w, r, s, c, id, tx)
 	case err != nil:
 		return unavailable(r, err)
@@ -105,7 +107,7 @@ func (g *Guard) callback(w http.ResponseWriter, r *http.Request, s *site, c cred
 	switch {
 	case err == nil:
 	case fault.CodeOf(err) == fault.InvalidGrant:
-		return callbackDenial(s, tx.Return, err)
+		return callbackDenial(s, tx.Return, fault.Wrap(fault.InvalidGrant, errors.Join(ErrStale, err), fault.TextOf(err)))
 	default:
 		return unavailable(r, err)
 	}
@@ -135,7 +137,7 @@ func (g *Guard) strayed(w http.ResponseWriter, r *http.Request, s *site, c crede
 	if age := g.now().Sub(begun); ok && len(s.cookies.Kinds(c.request(), "")) == 0 && age >= 0 && age < txLife {
 		return callbackDenial(s, returnTo, fault.Wrap(fault.InvalidRequest, ErrCookies, "Your browser did not keep the cookie of this sign-in."))
 	}
-	return callbackDenial(s, returnTo, fault.Wrap(fault.InvalidRequest, errLost, "this sign-in was begun elsewhere, or too long ago"))
+	return callbackDenial(s, returnTo, fault.Wrap(fault.InvalidRequest, ErrStale, "this sign-in was begun elsewhere, or too long ago"))
 }
 
 // callbackDenial shows a person what went wrong on the way, with a link to try again.
@@ -159,15 +161,12 @@ func (g *Guard) sealTx(r *http.Request, s *site, id string, tx transaction) (str
 	return base64.RawURLEncoding.EncodeToString(secret.Seal(key, raw, []byte(s.callback+"\x00"+id))), nil
 }
 
-// errLost means that a callback names no sign-in that this browser has under way.
-var errLost = errors.New("guard: no such sign-in under way")
-
-// openTx reads the transaction that a callback's state names. Beside errLost
+// openTx reads the transaction that a callback's state names. Beside ErrStale
 // it returns what can be known of one that is too old.
 func (g *Guard) openTx(r *http.Request, s *site, id string) (transaction, error) {
 	var tx transaction
 	if !validTx(id) {
-		return tx, errLost
+		return tx, ErrStale
 	}
 	key, err := g.secret(r.Context(), s.Pool.ID, "tx")
 	if err != nil {
@@ -175,17 +174,17 @@ func (g *Guard) openTx(r *http.Request, s *site, id string) (transaction, error)
 	}
 	sealed, err := base64.RawURLEncoding.DecodeString(s.cookies.Get(r, mux.CookieTx+id))
 	if err != nil {
-		return tx, errLost
+		return tx, ErrStale
 	}
 	raw, err := secret.Open(key, sealed, []byte(s.callback+"\x00"+id))
 	if err != nil {
-		return tx, errLost
+		return tx, ErrStale
 	}
 	if err := json.Unmarshal(raw, &tx); err != nil {
 		return tx, err
 	}
 	if age := g.now().Sub(tx.At); age > txLife || age < -time.Minute {
-		return tx, errLost
+		return tx, ErrStale
 	}
 	return tx, nil
 }

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"mime"
+	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -25,8 +26,9 @@ var errCut = errors.New("guard: the sign-in behind this stream has ended")
 // streams are the answers under way that may last: websockets, server-sent
 // events, gRPC. What let them in is looked at again while they last.
 type streams struct {
-	mu   sync.Mutex
-	open map[*stream]struct{}
+	mu       sync.Mutex
+	open     map[*stream]struct{}
+	sweeping sync.Mutex // sweeps do not overlap
 }
 
 // stream is an answer under way, and who it is for.
@@ -34,18 +36,19 @@ type stream struct {
 	gate  *Gate
 	site  *site
 	creds credentials
-	entry *entry // as of the last look
+	entry *entry // as of the last look; once it is watched, the sweep's alone
 
-	once  sync.Once
-	ended chan struct{} // closed when it was cut
-	stop  func()        // makes both sides notice
+	mu       sync.Mutex    // held while it is cut
+	complete bool          // the answer is: its writer may be another's by now
+	ended    chan struct{} // closed when it was cut
+	stop     func()        // makes both sides notice
 }
 
 // follow watches over an answer that may last: at once if the request says so,
 // else as soon as the answer does. The writer's done must be called when the
 // answer is complete.
 func (g *Gate) follow(w http.ResponseWriter, r *http.Request, s *site, seen *passed) (*streamWriter, *http.Request) {
-	out := &streamWriter{ResponseWriter: w, gate: g, site: s, seen: seen}
+	out := &streamWriter{ResponseWriter: w, gate: g, site: s, creds: seen.creds, entry: seen.entry}
 	asked := lasting(r)
 	if !asked && r.ProtoMajor < 3 {
 		return out, r // should it last, its deadlines end the request as well; over HTTP/3 they do not
@@ -62,12 +65,23 @@ func (g *Gate) follow(w http.ResponseWriter, r *http.Request, s *site, seen *pas
 	return out, r
 }
 
-// cut ends a stream; both sides see it.
+// cut ends a stream that is not complete; both sides see it.
 func (t *stream) cut() {
-	t.once.Do(func() {
-		close(t.ended)
-		t.stop()
-	})
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.complete || t.over() {
+		return
+	}
+	close(t.ended)
+	t.stop()
+}
+
+// finish makes sure that nobody cuts the stream any more: what belongs to its
+// answer must not be touched after it.
+func (t *stream) finish() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.complete = true
 }
 
 // over reports whether a stream was cut.
@@ -85,8 +99,7 @@ func (t *stream) over() bool {
 func expire(w http.ResponseWriter) {
 	c := http.NewResponseController(w)
 	past := time.Unix(1, 0)
-	// A connection that is not the server's any more (an upgrade) has none.
-	_ = c.SetWriteDeadline(past)
+	_ = c.SetWriteDeadline(past) // who has none is told by the request's context
 	_ = c.SetReadDeadline(past)
 }
 
@@ -112,15 +125,17 @@ type streamWriter struct {
 	http.ResponseWriter
 	gate    *Gate
 	site    *site
-	seen    *passed
+	creds   credentials // what this gate let in; a later line may find nobody
+	entry   *entry
 	decided bool
 	stream  *stream                 // nil: nothing that lasts
 	cancel  context.CancelCauseFunc // ends the request; may be nil
+	conn    net.Conn                // if the handler took the connection over
 }
 
 // watch makes the answer a stream, which ends with what let it in.
 func (w *streamWriter) watch() {
-	w.stream = &stream{gate: w.gate, site: w.site, creds: w.seen.creds, entry: w.seen.entry, ended: make(chan struct{}), stop: w.stop}
+	w.stream = &stream{gate: w.gate, site: w.site, creds: w.creds, entry: w.entry, ended: make(chan struct{}), stop: w.stop}
 	w.gate.guard.watch(w.stream)
 }
 
@@ -129,17 +144,27 @@ func (w *streamWriter) stop() {
 	if w.cancel != nil {
 		w.cancel(errCut)
 	}
+	if w.conn != nil {
+		go w.conn.Close() // over TLS it may take seconds to say goodbye
+		return
+	}
 	expire(w.ResponseWriter)
 }
 
-// done ends the watch over an answer that is complete.
+// done ends the watch over an answer that is complete. One whose connection
+// was taken over lasts until that is closed.
 func (w *streamWriter) done() {
-	if w.stream != nil {
-		w.gate.guard.forget(w.stream)
+	if w.stream != nil && w.conn == nil {
+		w.end()
 	}
 	if w.cancel != nil {
 		w.cancel(nil)
 	}
+}
+
+func (w *streamWriter) end() {
+	w.stream.finish()
+	w.gate.guard.forget(w.stream)
 }
 
 // Unwrap serves http.ResponseController.
@@ -158,11 +183,11 @@ func (w *streamWriter) decide() {
 		return
 	}
 	w.decided = true
-	media, _, err := mime.ParseMediaType(w.Header().Get("Content-Type"))
-	if err != nil || media != eventStream && !strings.HasPrefix(media, "application/grpc") {
-		return
+	// Not parsed: what is odd behind the type keeps nobody from reading it.
+	media := strings.ToLower(strings.TrimSpace(w.Header().Get("Content-Type")))
+	if strings.HasPrefix(media, eventStream) || strings.HasPrefix(media, "application/grpc") {
+		w.watch()
 	}
-	w.watch()
 }
 
 // Write fails once the stream is cut.
@@ -173,6 +198,15 @@ func (w *streamWriter) Write(p []byte) (int, error) {
 	}
 	return w.ResponseWriter.Write(p)
 }
+
+// FlushError sends what there is, the header first.
+func (w *streamWriter) FlushError() error {
+	w.decide()
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Flush serves handlers that look for an http.Flusher.
+func (w *streamWriter) Flush() { _ = w.FlushError() } // it has no way to say
 
 // ReadFrom hands files to those who can send them fast.
 func (w *streamWriter) ReadFrom(r io.Reader) (int64, error) {
@@ -222,51 +256,112 @@ func (g *Guard) Watch(ctx context.Context) {
 	}
 }
 
-// Sweep looks at every open stream once.
+// Bounds of one sweep: how many streams it reads anew at once, and for how
+// long. A slow store must not keep it from the next.
+const (
+	sweepers   = 8
+	sweepLimit = time.Second
+)
+
+// Sweep looks at every open stream once: from memory first, and then at those
+// about which the store must be asked.
 func (g *Guard) Sweep(ctx context.Context) {
-	g.streams.mu.Lock()
-	open := make([]*stream, 0, len(g.streams.open))
-	for t := range g.streams.open {
-		open = append(open, t)
-	}
-	g.streams.mu.Unlock()
-	for _, t := range open {
-		if !t.holds(ctx) {
-			t.cut()
+	g.streams.sweeping.Lock()
+	defer g.streams.sweeping.Unlock()
+	var doubtful []*stream
+	for _, t := range g.opened() {
+		switch t.look(ctx) {
+		case ended:
+			g.cut(t)
+		case doubted:
+			doubtful = append(doubtful, t)
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, sweepLimit)
+	defer cancel()
+	var readers sync.WaitGroup
+	for i := range min(sweepers, len(doubtful)) {
+		readers.Go(func() {
+			for ; i < len(doubtful); i += sweepers {
+				if t := doubtful[i]; !t.holds(ctx) {
+					g.cut(t)
+				}
+			}
+		})
+	}
+	readers.Wait()
 }
 
-// holds reports whether the stream would be let in again. A token that has
-// merely run out does not end an answer under way: it was good when that began.
+// opened are the streams under way.
+func (g *Guard) opened() []*stream {
+	g.streams.mu.Lock()
+	defer g.streams.mu.Unlock()
+	return slices.Collect(maps.Keys(g.streams.open))
+}
+
+func (g *Guard) cut(t *stream) {
+	t.cut()
+	g.forget(t)
+}
+
+// verdict is what memory says about a stream.
+type verdict int
+
+const (
+	stands  verdict = iota
+	doubted         // something has changed: read anew who it is for
+	ended
+)
+
+// look judges a stream by what is in memory. A token that has merely run out
+// does not end an answer under way: it was good when that began.
+func (t *stream) look(ctx context.Context) verdict {
+	g, e, id := t.gate.guard, t.entry, t.site.Pool.ID
+	rev := g.tokens.Revocations()
+	switch {
+	case t.gate.stale():
+		return ended
+	case e.access != nil:
+		if errors.Is(t.revoked(ctx), fault.InvalidToken) {
+			return ended
+		}
+	case rev.SessionEnded(id, e.live.Name) || rev.SessionEnded(id, e.live.Session.Parent):
+		return ended
+	case !g.stands(id, e):
+		return doubted
+	}
+	if rev.Changed(id, e.principal.Sub) > e.seen {
+		return doubted
+	}
+	return stands
+}
+
+// revoked says why the stream's token is not good any more.
+func (t *stream) revoked(ctx context.Context) error {
+	g, a := t.gate.guard, t.entry.access
+	if g.now().Unix() < a.Expires {
+		return g.tokens.Standing(ctx, t.site.Pool, a)
+	}
+	return g.tokens.Revoked(t.site.Pool, a)
+}
+
+// holds finds out anew who the stream is for, and reports whether that lets it
+// in. A store that cannot be asked ends only what is known to be over.
 func (t *stream) holds(ctx context.Context) bool {
 	g, e := t.gate.guard, t.entry
-	sub := e.principal.Sub
-	if e.access != nil {
-		if err := g.tokens.Revoked(t.site.Pool, e.access); err != nil {
-			return false
-		}
-	} else if !g.stands(t.site.Pool.ID, e) && !t.again(ctx) {
-		return false
-	}
-	if g.tokens.Revocations().Changed(t.site.Pool.ID, sub) <= t.entry.seen {
-		return true
-	}
-	return t.again(ctx) && t.gate.rule.inGroups(t.entry.principal)
-}
-
-// again finds out anew who the stream is for. A store that cannot be asked
-// ends nothing.
-func (t *stream) again(ctx context.Context) bool {
-	e, err := t.gate.identify((&http.Request{}).WithContext(ctx), t.site, t.creds)
+	seen := g.tokens.Revocations().Latest()
+	now, err := t.gate.identify((&http.Request{}).WithContext(ctx), t.site, t.creds)
 	switch {
 	case err == nil:
-		t.entry = e
-		return true
+		t.entry = now
+	case e.access != nil && g.now().Unix() >= e.access.Expires:
+		t.entry = &entry{access: e.access, seen: seen, principal: g.principalOf(t.site.Pool, e.access)}
 	case errors.Is(err, errAnonymous), errors.Is(err, fault.InvalidToken):
-		return t.entry.access != nil && t.gate.guard.now().Unix() >= t.entry.access.Expires
+		return false
+	case e.access == nil && !g.stands(t.site.Pool.ID, e):
+		return false
 	}
-	return true
+	return t.gate.rule.inGroups(t.entry.principal)
 }
 
 // Streams is how many streams are watched, for tests and metrics.

@@ -33,6 +33,11 @@ func (e *endpoints) carryOver(w http.ResponseWriter, r *http.Request) error {
 	for name, values := range query {
 		form[name] = append(form[name], values...) // both: the GET refuses it as repeated
 	}
+	for i, hint := range form["id_token_hint"] {
+		if form["id_token_hint"][i], err = e.config.Tokens.SealHint(r.Context(), e.site.Pool, hint); err != nil {
+			return err
+		}
+	}
 	encoded := form.Encode()
 	if len(encoded) > maxQuery {
 		return errTooLong

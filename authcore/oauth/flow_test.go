@@ -600,12 +600,32 @@ func TestHintOfAnotherUser(t *testing.T) {
 	}
 }
 
+// A hint that was posted is sealed on the way: addresses are kept in histories
+// and logs.
+func TestAPostedHintIsSealed(t *testing.T) {
+	h := newHost(t)
+	hint := h.redeem(h.code(nil)).ID
+	for posted, want := range map[string]string{hint: "code", hint + "x": "error"} {
+		form := query(map[string]string{"prompt": "none", "id_token_hint": posted})
+		to, err := h.surf("POST", h.URL+"/oauth2/authorize", form, "Sec-Fetch-Site", "cross-site").Location()
+		must(t, err)
+		if strings.Contains(to.RawQuery, posted[:30]) {
+			t.Error("the hint stands in an address")
+		}
+		answer, err := h.surf("GET", to.String(), nil).Location()
+		must(t, err)
+		if answer.Query().Get(want) == "" {
+			t.Errorf("want %s: %s", want, answer)
+		}
+	}
+}
+
 func TestSessionOfAuthorize(t *testing.T) {
 	h := newHost(t)
 	good := h.cookie
 	cookies := mux.Cookies{Origin: h.URL, Pool: string(h.pool.ID)}
 	for name, cookie := range map[string]string{
-		"none": "", "garbage": "x", "unknown": good[:len(good)-1] + "_", "two": good + "; " + cookies.Name(mux.CookieSSO) + "=" + good,
+		"none": "", "garbage": "x", "unknown": good[:len(good)-4] + "AAAA", "two": good + "; " + cookies.Name(mux.CookieSSO) + "=" + good,
 	} {
 		h.cookie = cookie
 		if to := h.browse(h.URL + "/oauth2/authorize?" + query(nil).Encode()); to.Path != "/login" {

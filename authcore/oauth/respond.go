@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
@@ -78,7 +79,7 @@ func (e *endpoints) show(w http.ResponseWriter, r *http.Request, req *request, v
 	}
 	targets := []string{"https:"}
 	for _, address := range []string{e.site.Origin, req.redirect} {
-		if scheme, _, ok := strings.Cut(address, ":"); ok && scheme != "https" {
+		if scheme, _, ok := strings.Cut(address, ":"); ok && !slices.Contains(targets, scheme+":") {
 			targets = append(targets, scheme+":")
 		}
 	}

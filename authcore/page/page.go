@@ -260,6 +260,7 @@ const (
 	CauseCrossSite   Cause = "cross_site"  // the form was sent from another site
 	CauseCookies     Cause = "cookies"     // the browser sent no cookie back
 	CauseEnded       Cause = "ended"       // the sign-in behind a form is over
+	CauseStale       Cause = "stale"       // the sign-in took too long, or is another browser's
 	CauseLoop        Cause = "loop"        // sent back and forth without getting on
 	CauseUnavailable Cause = "unavailable" // try again in a moment
 	CauseInternal    Cause = "internal"    //

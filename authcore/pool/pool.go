@@ -182,6 +182,13 @@ type Session struct {
 	Families []string  `json:"f,omitempty"`  // origin_jti of the refresh families born in it, at most 50 kept
 	Address  string    `json:"ip,omitempty"` // client address at sign-in
 	Agent    string    `json:"ua,omitempty"` // User-Agent at sign-in, cut to 256 bytes
+	// Earlier are the names of the same person's sessions in the same browser
+	// that this one has taken the place of; they end with it.
+	Earlier []string `json:"er,omitempty"`
+	// Replaced is the name of the session that has taken the place of this
+	// one: its cookie is good no more, and what was born in it lives as long
+	// as that one.
+	Replaced string `json:"rp,omitempty"`
 }
 
 // Attempt is a sign-in under way that has proven something, stored in the

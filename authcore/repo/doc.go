@@ -27,7 +27,8 @@
 //	17 site sess.  session   no     always    16  user       hash of the handle                session, token
 //	18 codes       session   no     always    16  user       hash of the handle                token
 //	19 families    session   no     always    16  user       name chosen by token              token
-//	20 used        session   no     always     1  user       attempt id                        session
+//	20 used        session   no     always     1  user       attempt id; "w", sub, hash of the session, token
+//	                                                         client, 16 bytes
 //	21 guesses     session   no     always     1  user       HMAC of sub, kind and scope       factor
 //	22 refs        session   yes    always     1  user       sub, name of the session          session
 //	23 attempts    session   no     always     4  user       hash of the handle                flow

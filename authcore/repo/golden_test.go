@@ -122,6 +122,9 @@ func goldenRecords() []record {
 		goldenRecord("session-place", SessionKey(goldenPool, part, "session-name"), pool.Session{
 			Sub: goldenSub, AuthTime: goldenTime, ACR: pool.AAL1, AMR: lists("pwd"), Created: goldenTime, Used: goldenTime, Address: "203.0.113.7", Agent: "Mozilla/5.0",
 		}, goldenEnd),
+		goldenRecord("session-replaced", SessionKey(goldenPool, part, "session-name"), pool.Session{
+			Sub: goldenSub, AuthTime: goldenTime, ACR: pool.AAL1, AMR: lists("pwd"), Created: goldenTime, Used: goldenTime, Earlier: lists("session-before"), Replaced: "session-after",
+		}, goldenEnd),
 		goldenRecord("code-claims", CodeKey(goldenPool, part, "code-name"), pool.Code{
 			Client: "shop", RedirectURI: "https://shop.example.com/cb", Scopes: lists("openid"), Sub: goldenSub, Session: "session-name",
 			AuthTime: goldenTime, ACR: pool.AAL1, AMR: lists("pwd"), IDClaims: lists("name"), InfoClaims: lists("email"),

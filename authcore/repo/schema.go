@@ -176,6 +176,12 @@ func UsedAttemptKey(id pool.ID, p store.Partition, attempt string) Key[struct{}]
 	return newKey[struct{}](tableUsed, id, p, part(attempt))
 }
 
+// WithdrawnKey marks that what a client was given for a user was taken back:
+// codes that are older buy nothing any more.
+func WithdrawnKey(id pool.ID, sub pool.UserID, client pool.ClientID) Key[struct{}] {
+	return newKey[struct{}](tableUsed, id, UserPartition(id, sub), "w"+rawSub(sub)+clientPart(client))
+}
+
 // GuessKey counts guesses of one kind ("password") for a user or stand-in;
 // scope tells counters apart ("" the account's, else a client address).
 func GuessKey(id pool.ID, sub pool.UserID, kind, scope string) Key[pool.Guesses] {

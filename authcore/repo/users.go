@@ -37,6 +37,11 @@ func (r *Repo) User(ctx context.Context, id pool.ID, sub pool.UserID) (*pool.Use
 	return &e.Value, nil
 }
 
+// ReadUser reads a user within a transaction and makes the commit depend on it.
+func ReadUser(tx *Tx, sub pool.UserID) (Entry[pool.User], error) {
+	return Read(tx, userKey(tx.ks.id, sub))
+}
+
 // CreateUser stores a new user and its aliases (username, email, phone) by
 // the fenced alias protocol. fault.Conflict if an alias or the sub is taken,
 // fault.Busy if an alias is just being reserved by somebody else,

@@ -75,7 +75,7 @@ func (s *Service) List(ctx context.Context, p *pool.Pool, sub pool.UserID) ([]*L
 		case errors.Is(err, fault.NotFound):
 		case err != nil:
 			return nil, err
-		case sess.Sub == sub && user.Stands(sess.Epoch):
+		case sess.Sub == sub && user.Stands(sess.Epoch) && sess.Replaced == "":
 			all = append(all, &Live{Name: name, Session: sess, User: user, Expires: ends})
 		}
 	}

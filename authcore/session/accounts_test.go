@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -245,4 +246,86 @@ func TestUseAtTheLoginHost(t *testing.T) {
 	must(t, w.svc.End(t.Context(), w.pool, id))
 	w.clock.move(10 * time.Minute)
 	gone(t, w.svc.Use(t.Context(), w.pool, live))
+}
+
+// Signing in again in the same browser changes the cookie and nothing else:
+// what other applications hold goes on, and ends when the person signs out.
+func TestASignInAgainTakesThePlaceOfTheLast(t *testing.T) {
+	w := newWorld(t)
+	first := w.start()
+	child := w.visit(first)
+	old, err := w.find(first)
+	must(t, err)
+	second, err := w.svc.Start(t.Context(), w.pool, session.Proof{Attempt: "again", Sub: old.User.Sub, Epoch: old.Session.Epoch, ACR: pool.AAL1, Replaces: []string{old.Name}})
+	must(t, err)
+	_, err = w.find(first)
+	gone(t, err)
+	live, err := w.find(second)
+	must(t, err)
+	site, err := w.findSite(child)
+	must(t, err)
+	if site.Session.Parent != live.Name {
+		t.Errorf("the site's session hangs on %s, not on the new one", site.Session.Parent)
+	}
+	if list, err := w.svc.List(t.Context(), w.pool, old.User.Sub); err != nil || len(list) != 1 || list[0].Name != live.Name {
+		t.Errorf("the list shows %v, %v", list, err)
+	}
+
+	// It is the new one's use that counts, and the site's is that.
+	for range 3 {
+		w.clock.move(w.pool.Session.Idle - time.Minute)
+		site, err = w.findSite(child)
+		must(t, err)
+		must(t, w.svc.Touch(t.Context(), w.pool, site))
+	}
+	live, err = w.find(second)
+	must(t, err)
+
+	third, err := w.svc.Start(t.Context(), w.pool, session.Proof{Attempt: "and again", Sub: old.User.Sub, Epoch: old.Session.Epoch, ACR: pool.AAL1, Replaces: []string{live.Name, old.Name, "unknown"}})
+	must(t, err)
+	_, err = w.findSite(child)
+	must(t, err)
+	must(t, w.svc.End(t.Context(), w.pool, third))
+	_, err = w.findSite(child)
+	gone(t, err)
+	for _, name := range []string{old.Name, live.Name} {
+		if err := w.svc.EndNamed(t.Context(), w.pool, old.User.Sub, name); !errors.Is(err, fault.NotFound) {
+			t.Errorf("%s is still there: %v", name, err)
+		}
+	}
+}
+
+// Nobody replaces another's session.
+func TestOnlyOnesOwnSessionIsReplaced(t *testing.T) {
+	w := newWorld(t)
+	mine := w.start()
+	other, theirs := w.another("bob")
+	live, err := w.find(mine)
+	must(t, err)
+	_, err = w.svc.Start(t.Context(), w.pool, session.Proof{Attempt: "x", Sub: other.Sub, Epoch: other.Epoch, ACR: pool.AAL1, Replaces: []string{live.Name}})
+	must(t, err)
+	_, err = w.find(mine)
+	must(t, err)
+	_, err = w.find(theirs)
+	must(t, err)
+}
+
+// A browser in which somebody signs in again and again does not grow for ever.
+func TestReplacedSessionsAreBounded(t *testing.T) {
+	w := newWorld(t)
+	id := w.start()
+	child := w.visit(id)
+	for i := range 12 {
+		live, err := w.find(id)
+		must(t, err)
+		id, err = w.svc.Start(t.Context(), w.pool, session.Proof{Attempt: fmt.Sprint("again", i), Sub: live.User.Sub, Epoch: live.Session.Epoch, ACR: pool.AAL1, Replaces: []string{live.Name}})
+		must(t, err)
+	}
+	live, err := w.find(id)
+	must(t, err)
+	if len(live.Session.Earlier) > 8 {
+		t.Errorf("it remembers %d", len(live.Session.Earlier))
+	}
+	_, err = w.findSite(child)
+	gone(t, err)
 }

@@ -86,8 +86,9 @@ func (s *Service) Use(ctx context.Context, p *pool.Pool, live *Live) error {
 // endTries bounds how often End begins again for a family that was born meanwhile.
 const endTries = 8
 
-// End ends an SSO session: its families first (durably), then itself, and
-// with it its children. Unknown ids are fine and write nothing.
+// End ends an SSO session: those that it took the place of, its families
+// (durably), then itself, and with it its children. Unknown ids are fine and
+// write nothing.
 func (s *Service) End(ctx context.Context, p *pool.Pool, id string) error {
 	part, name, ok := repo.ParseHandle(id)
 	if !ok {
@@ -107,6 +108,11 @@ func (s *Service) end(ctx context.Context, p *pool.Pool, part store.Partition, n
 		}
 		if !e.Found {
 			return nil
+		}
+		for _, earlier := range e.Value.Earlier {
+			if err := s.end(ctx, p, part, earlier); err != nil {
+				return err
+			}
 		}
 		if err := s.families.EndFamilies(ctx, p, e.Value.Sub, without(e.Value.Families, ended)); err != nil {
 			return fmt.Errorf("session: end families: %w", err)

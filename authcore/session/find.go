@@ -42,6 +42,9 @@ func (s *Service) Find(ctx context.Context, p *pool.Pool, id string) (*Live, err
 	if err != nil {
 		return nil, err
 	}
+	if sess.Replaced != "" {
+		return nil, notFound()
+	}
 	user, err := s.user(ctx, p, sess.Sub, sess.Epoch)
 	if err != nil {
 		return nil, err
@@ -64,8 +67,9 @@ func (s *Service) FindSite(ctx context.Context, p *pool.Pool, site pool.ClientID
 		return nil, notFound()
 	}
 	child := e.Value
-	parent, parentEnds, err := s.sso(ctx, p, part, child.Parent)
-	if err != nil {
+	var parent pool.Session
+	var parentEnds time.Time
+	if child.Parent, parent, parentEnds, err = s.current(ctx, p, part, child.Parent); err != nil {
 		return nil, err
 	}
 	// The absolute life counts from the sign-in, the parent's beginning.
@@ -80,6 +84,18 @@ func (s *Service) FindSite(ctx context.Context, p *pool.Pool, site pool.ClientID
 	return &LiveSite{Name: name, Session: child, User: user, Expires: ends}, nil
 }
 
+// current reads an SSO session, or the one that has taken its place.
+func (s *Service) current(ctx context.Context, p *pool.Pool, part store.Partition, name string) (string, pool.Session, time.Time, error) {
+	for range maxEarlier + 1 {
+		sess, ends, err := s.sso(ctx, p, part, name)
+		if err != nil || sess.Replaced == "" {
+			return name, sess, ends, err
+		}
+		name = sess.Replaced
+	}
+	return "", pool.Session{}, time.Time{}, notFound()
+}
+
 // sso reads an SSO session that has not run out, and its end: the stored one,
 // or that of a policy which has become stricter.
 func (s *Service) sso(ctx context.Context, p *pool.Pool, part store.Partition, name string) (pool.Session, time.Time, error) {
@@ -88,6 +104,9 @@ func (s *Service) sso(ctx context.Context, p *pool.Pool, part store.Partition, n
 		return pool.Session{}, time.Time{}, fmt.Errorf("session: read: %w", err)
 	}
 	ends := earlier(e.Expires, p.Session.End(e.Value.Created, e.Value.Used))
+	if e.Value.Replaced != "" { // how long it may lie idle is the other's to say
+		ends = earlier(e.Expires, e.Value.Created.Add(p.Session.Absolute))
+	}
 	if !e.Found || !s.between(e.Value.Created, ends) {
 		return pool.Session{}, time.Time{}, notFound()
 	}

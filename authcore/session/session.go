@@ -75,6 +75,10 @@ type Proof struct {
 	AMR     []string
 	Address string // client address, for the person's list of sessions
 	Agent   string // User-Agent, for the same
+	// Replaces are the names of the same person's sessions in the same browser:
+	// the new one takes their place, under an id of its own, and what was born
+	// in them goes on. Those of somebody else, or of a lower epoch, are left alone.
+	Replaces []string
 }
 
 // Start makes an SSO session and returns its id (a cookie value). The attempt
@@ -91,6 +95,7 @@ func (s *Service) Start(ctx context.Context, p *pool.Pool, proof Proof) (id stri
 	part := repo.UserPartition(p.ID, proof.Sub)
 	id = repo.NewHandle(part)
 	_, name, _ := repo.ParseHandle(id)
+	var surplus []string
 	_, err = s.repo.Update(ctx, p.ID, part, func(tx *repo.Tx) error {
 		now := tx.Now()
 		if err := useAttempt(tx, p.ID, part, proof.Attempt, now); err != nil {
@@ -103,12 +108,51 @@ func (s *Service) Start(ctx context.Context, p *pool.Pool, proof Proof) (id stri
 		if sess.AuthTime.IsZero() {
 			sess.AuthTime = now
 		}
+		earlier, err := replace(tx, p, proof, name)
+		if err != nil {
+			return err
+		}
+		cut := max(0, len(earlier)-maxEarlier)
+		surplus, sess.Earlier = earlier[:cut], earlier[cut:]
 		return put(tx, p.ID, name, sess, p.Session.End(now, now))
 	})
 	if err != nil {
 		return "", fmt.Errorf("session: start: %w", err)
 	}
+	for _, old := range surplus {
+		if err := s.end(ctx, p, part, old); err != nil {
+			s.log.WarnContext(ctx, "an earlier session goes on until its own end", "pool", string(p.ID), "user", string(proof.Sub), "error", err)
+		}
+	}
 	return id, nil
+}
+
+// maxEarlier is how many sessions one remembers that it took the place of.
+const maxEarlier = 8
+
+// replace puts a new session in the place of earlier ones, and returns the
+// names of all that it now stands for, oldest first.
+func replace(tx *repo.Tx, p *pool.Pool, proof Proof, name string) ([]string, error) {
+	part := repo.UserPartition(p.ID, proof.Sub)
+	var all []string
+	for _, old := range proof.Replaces {
+		key := repo.SessionKey(p.ID, part, old)
+		e, err := repo.Read(tx, key)
+		if err != nil {
+			return nil, err
+		}
+		if !e.Found || e.Value.Sub != proof.Sub || e.Value.Epoch != proof.Epoch || e.Value.Replaced != "" {
+			continue
+		}
+		all = append(append(all, e.Value.Earlier...), old)
+		e.Value.Earlier, e.Value.Replaced = nil, name
+		// It is no session of its own any more: how long it counts is the new one's to say.
+		if err := repo.Put(tx, key, e.Value, e.Value.Created.Add(p.Session.Absolute)); err != nil {
+			return nil, err
+		}
+		repo.Delete(tx, repo.SessionRefKey(p.ID, proof.Sub, old))
+	}
+	return all, nil
 }
 
 // put stores an SSO session, and with it what lists it under its user.

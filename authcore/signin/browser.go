@@ -36,9 +36,10 @@ func (s *pages) keep(w http.ResponseWriter, all []*session.Live) {
 	s.cookies.Set(w, mux.CookieSSO, session.JoinAccounts(all), s.site.Pool.Session.Absolute)
 }
 
-// begin signs the browser in, beside the accounts that are signed in there.
-// Nothing that the same person had before stays good: the earlier session is
-// ended, and both cookies get new values. Beyond the accounts that a browser
+// begin signs the browser in, beside the accounts that are signed in there. An
+// earlier session of the same person is replaced: its cookie is good no more,
+// and both cookies get new values, but what other applications hold goes on.
+// Beyond the accounts that a browser
 // may have, the one that was used longest ago is signed out. The session's
 // name comes back; fault.Conflict if the attempt has succeeded already.
 func (s *pages) begin(w http.ResponseWriter, r *http.Request, proof session.Proof) (name string, err error) {
@@ -48,9 +49,12 @@ func (s *pages) begin(w http.ResponseWriter, r *http.Request, proof session.Proo
 		return "", err
 	}
 	others := slices.DeleteFunc(slices.Clone(all), func(l *session.Live) bool { return l.User.Sub == proof.Sub })
-	others = others[:min(len(others), session.MaxAccounts-1)]
-	if err := s.endAll(r, without(all, others)); err != nil {
-		return "", fmt.Errorf("signin: end the earlier session: %w", err)
+	for _, same := range without(all, others) {
+		proof.Replaces = append(proof.Replaces, same.Name)
+	}
+	kept := others[:min(len(others), session.MaxAccounts-1)]
+	if err := s.endAll(r, without(others, kept)); err != nil {
+		return "", fmt.Errorf("signin: end the session that was used longest ago: %w", err)
 	}
 	proof.Address, proof.Agent = mux.ClientOf(r).Address, r.UserAgent()
 	id, err := s.config.Sessions.Start(ctx, s.site.Pool, proof)
@@ -61,7 +65,7 @@ func (s *pages) begin(w http.ResponseWriter, r *http.Request, proof session.Proo
 	if err != nil {
 		return "", err
 	}
-	s.keep(w, append([]*session.Live{live}, others...))
+	s.keep(w, append([]*session.Live{live}, kept...))
 	s.cookies.Set(w, mux.CookiePre, flow.NewCookie(), 0)
 	mux.EventOf(ctx).User = string(proof.Sub)
 	return live.Name, nil

@@ -152,6 +152,15 @@ func (q *logoutRequest) meant(all []*session.Live) []*session.Live {
 	return some
 }
 
+// back is where people find the application again that asked and named no
+// address: the first that it has registered.
+func (q *logoutRequest) back() string {
+	if q.client == nil || len(q.client.LogoutURIs) == 0 {
+		return ""
+	}
+	return q.client.LogoutURIs[0]
+}
+
 func (q *logoutRequest) clientName() string {
 	if q.client == nil {
 		return ""

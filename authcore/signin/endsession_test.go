@@ -87,6 +87,20 @@ func TestLogoutWithAHintAlone(t *testing.T) {
 	}
 }
 
+// TestTheWayBackToTheApplication: who is not sent anywhere finds a link to the
+// application, at an address that it has registered.
+func TestTheWayBackToTheApplication(t *testing.T) {
+	w := newWorld(t)
+	w.user("ann@example.com")
+	b := w.signedInAs("ann@example.com")
+	back := w.pool.Clients["shop"].LogoutURIs[0]
+	res := b.get(logoutOf("id_token_hint", w.tokens(b.sessionsOf()[0]).ID)).want(200, "signed out")
+	if res.link(back) != back {
+		t.Errorf("no link to %s", back)
+	}
+	w.browser().get("/logout").want(200)
+}
+
 func TestLogoutKeepsTheAddressesOwnQuery(t *testing.T) {
 	w := newWorld(t)
 	w.user("ann@example.com")
@@ -238,6 +252,9 @@ func TestPostedLogoutRequests(t *testing.T) {
 	res := b.post("/logout?ui_locales=de", form, foreign...).want(303)
 	to, err := res.Location()
 	must(t, err)
+	if strings.Contains(to.RawQuery, form.Get("id_token_hint")) {
+		t.Error("the ID token stands in an address")
+	}
 	if len(b.subs()) != 1 || to.Path != "/logout" || to.Query().Get("ui_locales") != "de" {
 		t.Fatalf("%s, signed in as %v", to, b.subs())
 	}

@@ -32,6 +32,13 @@ func (s *pages) logout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if hint := mux.One(params, paramHint); hint != "" {
+		sealed, err := s.config.Hints.SealHint(r.Context(), s.site.Pool, hint)
+		if err != nil {
+			return err
+		}
+		params[paramHint] = []string{sealed}
+	}
 	query := url.Values(params).Encode()
 	if len(query) > maxQuery {
 		return fault.New(fault.InvalidRequest, "The request is too long.")
@@ -135,7 +142,9 @@ func (s *pages) signOut(w http.ResponseWriter, r *http.Request, req *logoutReque
 		mux.Redirect(w, r, req.to)
 		return nil
 	}
-	return s.show(w, r, http.StatusOK, page.SignedOut{Frame: s.frame(r), Continue: s.onwards(), ClientName: req.clientName()})
+	return s.show(w, r, http.StatusOK, page.SignedOut{
+		Frame: s.frame(r), Continue: s.onwards(), Back: req.back(), ClientName: req.clientName(),
+	})
 }
 
 // endSite ends the site session of this origin.

@@ -30,6 +30,8 @@ import (
 type Hints interface {
 	// ReadHint returns fault.InvalidRequest for what is no ID token of the pool.
 	ReadHint(ctx context.Context, p *pool.Pool, raw string) (*token.Hint, error)
+	// SealHint makes of one that was posted one that may stand in an address.
+	SealHint(ctx context.Context, p *pool.Pool, raw string) (string, error)
 }
 
 // Config says what a Handler stands on.

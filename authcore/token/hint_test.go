@@ -25,6 +25,39 @@ func TestHint(t *testing.T) {
 	}
 }
 
+// A hint that was posted goes on in an address, sealed: it says the same, here
+// alone, and to nobody else.
+func TestASealedHint(t *testing.T) {
+	w := newWorld(t)
+	got := w.tokens("shop", "openid")
+	want, err := w.svc.ReadHint(t.Context(), w.pool, got.ID)
+	must(t, err)
+	sealed, err := w.svc.SealHint(t.Context(), w.pool, got.ID)
+	must(t, err)
+	if hint, err := w.svc.ReadHint(t.Context(), w.pool, sealed); err != nil || *hint != *want {
+		t.Errorf("%+v, %v", hint, err)
+	}
+	if strings.Contains(sealed, got.ID[:20]) || len(sealed) > 400 {
+		t.Errorf("%d bytes: %s", len(sealed), sealed)
+	}
+	for name, bad := range map[string]string{
+		"cut": sealed[:len(sealed)-3], "changed": sealed[:30] + "AA" + sealed[32:], "empty": "gh1.", "no base64": "gh1.%%",
+	} {
+		_, err := w.svc.ReadHint(t.Context(), w.pool, bad)
+		if fault.CodeOf(err) != fault.InvalidRequest {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// What is no hint does not become one, nor does it stay to be read.
+	sealed, err = w.svc.SealHint(t.Context(), w.pool, got.Access)
+	must(t, err)
+	if strings.Contains(got.Access, sealed) {
+		t.Error("an access token goes on in the address")
+	}
+	_, err = w.svc.ReadHint(t.Context(), w.pool, sealed)
+	wantCode(t, err, fault.InvalidRequest)
+}
+
 func TestWhatIsNoHint(t *testing.T) {
 	w := newWorld(t)
 	got := w.tokens("shop", "openid")

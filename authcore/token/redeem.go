@@ -23,6 +23,7 @@ type found struct {
 	name  string
 	code  pool.Code
 	epoch uint32 // failover epoch it was written under
+	since uint64 // version it was issued with
 	site  bool   // presented by a gate: it buys a site session
 }
 
@@ -49,7 +50,7 @@ func (s *Service) findCode(ctx context.Context, p *pool.Pool, r Redemption) (*fo
 	if err := r.bound(e.Value); err != nil {
 		return nil, err
 	}
-	return &found{part: part, name: name, code: e.Value, epoch: e.Epoch, site: r.Client.Site}, nil
+	return &found{part: part, name: name, code: e.Value, epoch: e.Epoch, since: e.Version, site: r.Client.Site}, nil
 }
 
 // RedeemCode exchanges a code for tokens, once: the code is marked used and
@@ -101,6 +102,12 @@ func (s *Service) buyFamily(ctx context.Context, p *pool.Pool, c *pool.Client, f
 	var dropped []string
 	id, key := secret.UUID(), secret.Bytes(familyKeySize)
 	err := s.spend(ctx, p, f, func(tx *repo.Tx, sess repo.Entry[pool.Session]) (string, error) {
+		switch gone, err := repo.Read(tx, repo.WithdrawnKey(p.ID, f.code.Sub, c.ID)); {
+		case err != nil:
+			return "", err
+		case gone.Found && gone.Version > f.since:
+			return "", badGrant("what was granted was taken back")
+		}
 		family = newFamily(p, c, f, tx.Now())
 		family.OriginJTI, family.Key = id, key
 		dropped = nil

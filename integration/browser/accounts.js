@@ -33,6 +33,16 @@ async function inTab(v, action) {
   return out ?? tab;
 }
 
+// close asserts first that the browser had nothing to complain of and asked
+// nobody but those who belong here.
+async function close(...all) {
+  for (const v of all) {
+    const home = v.requests.filter((r) => new URL(r).pathname === '/welcome').map((r) => new URL(r).origin);
+    v.quiet([LOGIN, APP, SHOP, new URL(PRINTS).origin, ...home]);
+    await v.close();
+  }
+}
+
 // redeem buys the tokens for which the browser was sent back to the shop.
 async function redeem(v) {
   const body = new URLSearchParams({ grant_type: 'authorization_code', client_id: 'shop', code: answer(v).get('code'), redirect_uri: redirect, code_verifier: verifier }).toString();
@@ -90,7 +100,7 @@ async function consent() {
   assert.equal(await later.heading(), 'Allow access?', 'more is asked for');
   await later.go(asks({ prompt: 'consent' }));
   assert.equal(await later.heading(), 'Allow access?', 'the application wants it asked');
-  await later.close();
+  await close(later);
 
   await v.go(`${LOGIN}/account`);
   await button(v, 'Withdraw: Lantern Prints');
@@ -100,7 +110,33 @@ async function consent() {
   assert.equal(await v.heading(), 'Allow access?', 'after it was withdrawn');
   await link(v, 'Use another account');
   assert.equal(await v.heading(), 'Choose an account');
-  await v.close();
+  await close(v);
+}
+
+// The answer by a form: at once where there are scripts, else by a button.
+async function formPost() {
+  const v = await visit(), arrived = /\/welcome\?/;
+  const start = authorize('shop', redirect, { response_mode: 'form_post', state: 'of the shop' });
+  const through = async () => {
+    if (javascript) await v.page.waitForURL(arrived);
+    else {
+      assert.equal(await v.heading(), 'One moment');
+      assert.match(await v.text(), /taken back to The shop/);
+      await button(v, 'Continue');
+    }
+    assert.deepEqual([answer(v).get('state'), answer(v).get('iss')], ['of the shop', LOGIN]);
+    assert.equal((await atShop(v)).email, ada.identifier);
+  };
+  await v.go(start);
+  await v.signIn(ada.identifier, ada.password);
+  await through();
+  await v.page.goto(start, { waitUntil: 'commit' });
+  await through();
+  await v.go(authorize('shop', redirect, { response_mode: 'form_post', prompt: 'none', max_age: 0, state: 'of the shop' }));
+  if (javascript) await v.page.waitForURL((u) => u.searchParams.has('error'));
+  else await button(v, 'Continue');
+  assert.deepEqual([answer(v).get('error'), answer(v).get('state'), answer(v).get('code')], ['login_required', 'of the shop', null]);
+  await close(v);
 }
 
 async function choice() {
@@ -139,7 +175,7 @@ async function choice() {
   assert.equal(await v.heading(), 'Sign in');
   await v.signIn(ada.identifier, ada.password);
   assert.equal((await atShop(v)).email, ada.identifier);
-  await v.close();
+  await close(v);
 }
 
 async function changeAsked() {
@@ -174,8 +210,8 @@ async function changeAsked() {
   assert.match(await alert(later), /didn’t match/, 'the password of the operator is spent');
   await later.signIn(carol.identifier, chosen);
   assert.equal(later.url, target);
-  await later.close();
-  await v.close();
+  await close(later);
+  await close(v);
 }
 
 // account opens the account page in a browser that is not signed in.
@@ -208,7 +244,7 @@ async function profile() {
   await v.fill({ website: '' });
   await v.submit();
   assert.equal(await status(v), 'Your profile is saved.');
-  await v.close();
+  await close(v);
 }
 
 async function elsewhere() {
@@ -239,7 +275,7 @@ async function elsewhere() {
   await v.go(`${LOGIN}/account`);
   assert.equal(await v.heading(), 'Your account', 'still signed in here');
   assert.equal(await v.page.getByRole('button', { name: /^Sign out/ }).count(), 0, 'nothing left to end');
-  for (const each of [v, ...others]) await each.close();
+  await close(v, ...others);
 }
 
 async function newPassword() {
@@ -273,7 +309,7 @@ async function newPassword() {
   await other.signIn(ada.identifier, next);
   assert.equal(await other.heading(), 'Your account');
   ada.password = next;
-  for (const each of [v, other]) await each.close();
+  await close(v, other);
 }
 
 async function leaving() {
@@ -314,7 +350,7 @@ async function leaving() {
   // An address that is not the application's leads nowhere.
   await v.go(bye({ post_logout_redirect_uri: 'https://elsewhere.example.com/' }));
   assert.equal(await v.heading(), 'We don’t know this application');
-  await v.close();
+  await close(v);
 }
 
 async function languages() {
@@ -325,7 +361,7 @@ async function languages() {
     await v.signIn('nobody@example.com', 'not the password');
     assert.equal(await v.page.locator('html').getAttribute('lang'), lang, 'after the form as well');
     assert.match(await alert(v), lang === 'de' ? /Das passt nicht zusammen/ : /didn’t match/);
-    await v.close();
+    await close(v);
   };
   await speaks({ locale: 'de-AT' }, {}, 'de');
   await speaks({ locale: 'fr-FR' }, {}, 'en');
@@ -360,7 +396,7 @@ async function noCookies() {
 }
 
 try {
-  const parts = { consent, choice, changeAsked, profile, elsewhere, newPassword, leaving, languages, noCookies };
+  const parts = { consent, formPost, choice, changeAsked, profile, elsewhere, newPassword, leaving, languages, noCookies };
   for (const name of process.argv.slice(2)) {
     const began = performance.now();
     await parts[name]();

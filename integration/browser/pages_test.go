@@ -126,10 +126,11 @@ func TestAccountsAndConsents(t *testing.T) {
 	tools(t)
 	for _, javascript := range []string{"on", "off"} {
 		t.Run("JavaScript "+javascript, func(t *testing.T) {
+			t.Parallel()
 			up := harness.NewUpstream(t)
 			_, vars := startEveryPage(t, up)
 			vars["JAVASCRIPT"] = javascript
-			node(t, vars, "accounts.js", "consent", "choice", "changeAsked", "profile", "elsewhere", "newPassword", "leaving", "languages", "noCookies")
+			node(t, vars, "accounts.js", "consent", "formPost", "choice", "changeAsked", "profile", "elsewhere", "newPassword", "leaving", "languages", "noCookies")
 			identified(t, up)
 		})
 	}

@@ -95,6 +95,14 @@ async function signInAndOut() {
   assert.match(await v.text(), /groups=operators/);
   await cookies(v, { secure });
 
+  // Back, where the page is that said no. Without scripts the browser itself
+  // asks whether to send that form again.
+  if (javascript) {
+    await v.leads(() => v.page.goBack());
+    assert.equal(new URL(v.url).origin, new URL(APP).origin, 'back leads on');
+    assert.match(await v.text(), /groups=operators/);
+  }
+
   // By its address, as another site could send a browser there: asked first.
   await v.go(`${APP}/_auth/logout`);
   assert.equal(await v.heading(), 'Sign out?');

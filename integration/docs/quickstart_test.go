@@ -92,6 +92,9 @@ func TestAccessLogsHoldNoCodes(t *testing.T) {
 			secrets = append(secrets, u.Query().Get("code"))
 		}
 	}
+	const hint = "eyJhbGciOiJub25lIn0.e30.a-person"
+	b.Get(s.URL("app") + "/_auth/logout?id_token_hint=" + hint)
+	secrets = append(secrets, hint)
 	s.Stop() // so that everything is written
 	logs := 0
 	for line := range strings.Lines(s.Logs()) {
@@ -105,7 +108,7 @@ func TestAccessLogsHoldNoCodes(t *testing.T) {
 			}
 		}
 	}
-	if len(secrets) < 2 || logs < 3 {
+	if len(secrets) < 3 || logs < 4 {
 		t.Errorf("%d secrets on the way, %d lines of the access log", len(secrets), logs)
 	}
 }

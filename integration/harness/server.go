@@ -67,7 +67,7 @@ func Start(t testing.TB, caddyfile string, o Options) *Server {
 func New(t testing.TB, caddyfile string, o Options) *Server {
 	t.Helper()
 	if o.Dir == "" {
-		o.Dir = t.TempDir()
+		o.Dir = shortDir(t)
 	}
 	if o.Store == "" {
 		o.Store = "sqlite"
@@ -84,6 +84,22 @@ func New(t testing.TB, caddyfile string, o Options) *Server {
 		}
 	})
 	return s
+}
+
+// shortDir is a temporary directory with a name that does not grow with the
+// test's: a socket's may have only 103 bytes.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "gh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 var variable = regexp.MustCompile(`\{\{(port )?([a-z0-9_]+)\}\}`)

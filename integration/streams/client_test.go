@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 http.Transport cannot send an extended CONNECT
+
 package streams
 
 import (

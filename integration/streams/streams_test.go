@@ -22,7 +22,10 @@ const (
 // onBoth runs a test on both stores.
 func onBoth(t *testing.T, run func(t *testing.T, store string)) {
 	for _, store := range []string{"memory", "sqlite"} {
-		t.Run(store, func(t *testing.T) { run(t, store) })
+		t.Run(store, func(t *testing.T) {
+			t.Parallel()
+			run(t, store)
+		})
 	}
 }
 
@@ -84,7 +87,7 @@ func stands(t *testing.T, all []*live, why string) {
 // streams of those who are concerned and of those who are not.
 func TestWhatEndsAStream(t *testing.T) {
 	onBoth(t, func(t *testing.T, store string) {
-		w := start(t, store, "15m")
+		w := start(t, store, "15m", "24h")
 		bystander := w.person("bystander", "staff")
 		others := w.opened(t, kinds(), "", bystander.cookie)
 		others = append(others, w.opened(t, kinds(), "/team", bystander.bearer)...)
@@ -143,7 +146,7 @@ func (w *world) revoke(t *testing.T, p *person) {
 // reaches the upstream.
 func TestRefusedBeforeItBegins(t *testing.T) {
 	onBoth(t, func(t *testing.T, store string) {
-		w := start(t, store, "15m")
+		w := start(t, store, "15m", "24h")
 		ann, eve := w.person("ann", "staff"), w.person("eve")
 		for _, c := range []struct {
 			name   string
@@ -231,7 +234,7 @@ func lasting() []kind {
 func TestWhatEndsNoStream(t *testing.T) {
 	onBoth(t, func(t *testing.T, store string) {
 		const life = 3 * time.Second
-		w := start(t, store, life.String())
+		w := start(t, store, life.String(), "24h")
 		ann := w.person("ann", "staff")
 		bob := w.person("bob")
 		again := w.signIn("ann")
@@ -267,6 +270,11 @@ func TestWhatEndsNoStream(t *testing.T) {
 		}
 		stands(t, byToken, "tokens ran out")
 
+		// What changes, but ends nothing: a new name, a group more, other tokens given back.
+		w.server.CLI("user", "set", "ann", "--name", "Ann Other")
+		w.server.CLI("group", "add", "auditors", "ann")
+		w.revoke(t, ann)
+
 		// Another one's end, and that of another browser of the same person.
 		since := time.Now()
 		w.server.CLI("user", "disable", "bob")
@@ -287,5 +295,23 @@ func TestWhatEndsNoStream(t *testing.T) {
 		since = time.Now()
 		w.server.CLI("user", "disable", "ann")
 		w.cut(t, byToken, since)
+	})
+}
+
+// TestSessionRunsOut keeps streams open beyond the end of a session.
+func TestSessionRunsOut(t *testing.T) {
+	onBoth(t, func(t *testing.T, store string) {
+		const life = 6 * time.Second
+		w := start(t, store, "15m", life.String())
+		began := time.Now() // the session begins later
+		ann := w.person("ann")
+		all := w.opened(t, kinds(), "", ann.cookie)
+		signedIn := time.Now()
+		w.cut(t, all, signedIn.Add(life))
+		for _, l := range all {
+			if l.end.Before(began.Add(life)) {
+				t.Errorf("%s was cut before its session's end: %v", l.kind.name, l.err)
+			}
+		}
 	})
 }

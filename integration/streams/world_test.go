@@ -26,7 +26,11 @@ const (
 	grace_period 2s
 	gatehouse {
 		store {{store}}
-		group staff
+		group staff auditors
+		session {
+			idle {{session}}
+			absolute {{session}}
+		}
 		token {
 			access {{life}}
 		}
@@ -81,13 +85,13 @@ type world struct {
 	count    *atomic.Int64
 }
 
-// start starts a server whose access tokens live for a while.
-func start(t *testing.T, store, life string) *world {
+// start starts a server whose access tokens and sessions live for a while.
+func start(t *testing.T, store, life, session string) *world {
 	t.Helper()
 	up := newUpstream(t)
 	// Caddy answers extended CONNECT over HTTP/2 only if it is told to.
 	s := harness.Start(t, caddyfile, harness.Options{
-		Store: store, Ready: "app", Env: []string{"GODEBUG=http2xconnect=1"}, Vars: map[string]string{"up": up.address, "life": life},
+		Store: store, Ready: "app", Env: []string{"GODEBUG=http2xconnect=1"}, Vars: map[string]string{"up": up.address, "life": life, "session": session},
 	})
 	w := &world{t: t, server: s, up: up, app: s.URL("app"), tls: strings.Replace(s.URL("tls"), "http:", "https:", 1), roots: x509.NewCertPool(), count: new(atomic.Int64)}
 	w.provider = harness.Provider{Base: w.app + "/_auth"}
