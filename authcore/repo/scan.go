@@ -48,11 +48,23 @@ type cursor struct {
 	Name      string          `json:"n"` // after the tag, base64
 }
 
+// SearchBudget is how many users one page of Search looks at, at most.
+const SearchBudget = 1000
+
+// searchChunk is how many of them are read at once.
+const searchChunk = 250
+
 // Users returns up to limit users (1 to MaxPage; 0 means 60) after a cursor
 // ("" from the start) and the next cursor ("" at the end). A user that exists
 // throughout a walk is seen exactly once. The order means nothing. Cursors are
 // sealed: fault.Invalid for one that is not of this pool's making.
 func (r *Repo) Users(ctx context.Context, id pool.ID, after string, limit int) ([]*pool.User, string, error) {
+	return r.Search(ctx, id, nil, after, limit)
+}
+
+// Search is Users of those alone that match (nil: all). A page looks at no
+// more than SearchBudget users: it may be short, or empty, before the last.
+func (r *Repo) Search(ctx context.Context, id pool.ID, match func(*pool.User) bool, after string, limit int) ([]*pool.User, string, error) {
 	ks, err := r.keyset(ctx, id)
 	if err != nil {
 		return nil, "", err
@@ -67,43 +79,53 @@ func (r *Repo) Users(ctx context.Context, id pool.ID, after string, limit int) (
 	case limit < 0 || limit > MaxPage:
 		return nil, "", fault.New(fault.Invalid, "the page size is out of range")
 	}
-	// One more than asked for tells whether there is a next page.
-	found, err := r.walk(ctx, ks, at, limit+1)
+	chunk := searchChunk
+	if match == nil {
+		chunk = limit + 1 // one more than asked for tells whether there is a next page
+	}
+	users, next, seen, last := []*pool.User{}, "", 0, at
+	err = r.walk(ctx, ks, at, chunk, func(e Entry[pool.User]) bool {
+		if len(users) == limit || seen == SearchBudget {
+			next = ks.sealCursor(last)
+			return false
+		}
+		seen, last = seen+1, e.key
+		if match == nil || match(&e.Value) {
+			users = append(users, &e.Value)
+		}
+		return true
+	})
 	if err != nil {
 		return nil, "", err
-	}
-	next := ""
-	if len(found) > limit {
-		found = found[:limit]
-		next = ks.sealCursor(found[limit-1].key)
-	}
-	users := make([]*pool.User, len(found))
-	for i := range found {
-		users[i] = &found[i].Value
 	}
 	return users, next, nil
 }
 
-func (r *Repo) walk(ctx context.Context, ks *keyset, from store.Key, limit int) ([]Entry[pool.User], error) {
-	var out []Entry[pool.User]
-	after := from.Name
-	for p := int(from.Partition); p < store.Partitions && len(out) < limit; p++ {
+// walk visits the users behind a place, chunk by chunk, until visit has enough.
+func (r *Repo) walk(ctx context.Context, ks *keyset, from store.Key, chunk int, visit func(Entry[pool.User]) bool) error {
+	p, after := int(from.Partition), from.Name
+	for p < store.Partitions {
 		entries, err := r.store.Scan(ctx, store.Range{
-			Partition: store.Partition(p), Table: tableUsers, After: after, Prefix: tagOf(ks.id), Limit: limit - len(out),
+			Partition: store.Partition(p), Table: tableUsers, After: after, Prefix: tagOf(ks.id), Limit: chunk,
 		})
 		if err != nil {
-			return nil, mapped(err)
+			return mapped(err)
 		}
 		for _, e := range entries {
 			u, err := typed[pool.User](ks, e)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			out = append(out, u)
+			if !visit(u) {
+				return nil
+			}
+			after = e.Key.Name
 		}
-		after = ""
+		if len(entries) < chunk {
+			p, after = p+1, ""
+		}
 	}
-	return out, nil
+	return nil
 }
 
 func (ks *keyset) cursorKey() ([]byte, []byte) {
@@ -148,8 +170,12 @@ func (r *Repo) HasUsers(ctx context.Context, id pool.ID) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	found, err := r.walk(ctx, ks, store.Key{}, 1)
-	return len(found) > 0, err
+	has := false
+	err = r.walk(ctx, ks, store.Key{}, 1, func(Entry[pool.User]) bool {
+		has = true
+		return false
+	})
+	return has, err
 }
 
 // SessionNames returns the names of a user's SSO sessions that have not run out.
