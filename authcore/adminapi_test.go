@@ -262,7 +262,15 @@ func administer(d *describedAPI, door adminDoor) {
 	if !slices.Contains(seen, ada["sub"]) || !slices.Contains(seen, ben["sub"]) {
 		t.Errorf("listed: %v", seen)
 	}
-	for _, query := range []string{"limit=0", "limit=201", "limit=x", "after=nonsense"} {
+	for filter, want := range map[string]int{`email = "ADA@example.com"`: 1, `email ^= "ada@"`: 1, `email = "nobody@example.com"`: 0} {
+		page := d.do(func(m, p string, in any) *http.Response {
+			return door(m, p+"?filter="+url.QueryEscape(filter), in)
+		}, 200, "GET", "/users", nil)
+		if users := page["users"].([]any); len(users) != want || want == 1 && at(users[0], "sub") != ada["sub"] {
+			t.Errorf("%s: %v", filter, users)
+		}
+	}
+	for _, query := range []string{"limit=0", "limit=201", "limit=x", "after=nonsense", "filter=email", "filter=password+%3D+%22x%22"} {
 		d.do(func(m, p string, in any) *http.Response { return door(m, p+"?"+query, in) }, 400, "GET", "/users", nil)
 	}
 

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"fmt"
 	"io"
+	"net/url"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +14,7 @@ func (c *cli) groupCommand() *cobra.Command {
 	return group("group", "Shows groups and changes who is a member",
 		c.command("list", "Lists the groups that the configuration declares", cobra.NoArgs, c.groupList),
 		c.command("members <group>", "Lists the members of a group", cobra.ExactArgs(1), func(cmd *cobra.Command, api *adminAPI, args []string) error {
-			return c.listUsers(cmd, api, c.base()+"/groups/"+escape(args[0])+"/members")
+			return c.listUsers(cmd, api, c.base()+"/groups/"+escape(args[0])+"/members", url.Values{}, 0)
 		}),
 		c.groupVerb("add", "Makes a user a member"),
 		c.groupVerb("remove", "Ends a membership; gates learn of it at once"),

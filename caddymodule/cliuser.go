@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,7 +17,7 @@ import (
 func (c *cli) userCommand() *cobra.Command {
 	return group("user", "Adds, shows and changes users",
 		c.userAdd(),
-		c.command("list", "Lists all users", cobra.NoArgs, c.userList),
+		c.userList(),
 		c.command("show <user>", "Shows a user, by e-mail, phone, user name or sub", cobra.ExactArgs(1), c.userShow),
 		c.userSet(),
 		c.userPassword("password", "Sets a user's password, read from standard input or a prompt; all sessions end", false),
@@ -64,22 +66,38 @@ func (c *cli) userAdd() *cobra.Command {
 	return cmd
 }
 
-func (c *cli) userList(cmd *cobra.Command, api *adminAPI, _ []string) error {
-	return c.listUsers(cmd, api, c.users())
+func (c *cli) userList() *cobra.Command {
+	var filter string
+	var limit int
+	cmd := c.command("list", "Lists all users, or those that a filter chooses", cobra.NoArgs, func(cmd *cobra.Command, api *adminAPI, _ []string) error {
+		if limit < 0 || limit == 0 && cmd.Flags().Changed("limit") {
+			return errors.New("--limit is a number from 1")
+		}
+		return c.listUsers(cmd, api, c.users(), url.Values{"filter": {filter}}, limit)
+	})
+	cmd.Flags().StringVar(&filter, "filter", "", `whom: attribute = "value" or attribute ^= "beginning", such as 'email ^= "ann"'`)
+	cmd.Flags().IntVar(&limit, "limit", 0, "at most so many users; by default all")
+	return cmd
 }
 
-// listUsers prints all pages of a list of users.
-func (c *cli) listUsers(cmd *cobra.Command, api *adminAPI, path string) error {
+// listUsers prints all pages of a list of users, or the first of them (limit 0: all).
+func (c *cli) listUsers(cmd *cobra.Command, api *adminAPI, path string, query url.Values, limit int) error {
 	users := []admin.User{}
-	for after := ""; ; {
+	for {
+		size := 200
+		if limit > 0 {
+			size = min(size, limit-len(users))
+		}
+		query.Set("limit", strconv.Itoa(size))
 		var page admin.Users
-		if err := api.call(cmd.Context(), "GET", path+"?limit=200&after="+escape(after), nil, &page); err != nil {
+		if err := api.call(cmd.Context(), "GET", path+"?"+query.Encode(), nil, &page); err != nil {
 			return err
 		}
 		users = append(users, page.Users...)
-		if after = page.Next; after == "" {
+		if page.Next == "" || len(users) == limit {
 			break
 		}
+		query.Set("after", page.Next)
 	}
 	return c.print(cmd, users, func(w io.Writer) {
 		table(w, []string{"USER", "GROUPS", "STATUS", "CREATED", "SUB"}, func(row func(...string)) {

@@ -17,15 +17,18 @@ func (a *API) listGroups(c *call) (any, error) {
 	return out, nil
 }
 
-// listMembers answers with the members in one page of all users: memberships
-// stand with the users, and an answer takes a bounded time.
+// listMembers answers with a page of members. Memberships stand with the
+// users: it is a search.
 func (a *API) listMembers(c *call) (any, error) {
 	group := c.PathValue("group")
-	users, next, err := a.page(c)
+	after, limit, err := c.page()
 	if err != nil {
 		return nil, err
 	}
-	members := slices.DeleteFunc(users, func(u *pool.User) bool { return !u.InGroup(group) })
+	members, next, err := a.config.Accounts.Members(c.Context(), c.pool, group, after, limit)
+	if err != nil {
+		return nil, err
+	}
 	if c.pool.Groups[group] == nil && len(members) == 0 && next == "" {
 		return nil, noGroup(group)
 	}

@@ -3,8 +3,10 @@ package admin
 import (
 	"net/http"
 	"reflect"
+	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
+	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 )
 
 // operation is one thing that can be done. Routes and the OpenAPI document
@@ -48,10 +50,11 @@ func operations() []operation {
 		{"after", "string", "The member next of the page before"},
 		{"limit", "integer", "At most so many users, from 1 to 200; 60 if absent"},
 	}
+	filter := parameter{"filter", "string", `Who: attribute = "value" or attribute ^= "beginning", as in Cognito's ListUsers; the attribute is one of ` + strings.Join(pool.FilterAttributes(), ", ")}
 	return []operation{
 		{method: http.MethodGet, path: documentPath, id: "getDocument", summary: "This document", open: true},
 
-		get[Users]("/users", "listUsers", "Lists users, page by page, in a stable order", (*API).listUsers, paging...),
+		get[Users]("/users", "listUsers", "Lists users, page by page, in a stable order; with a filter, a page may be short, or empty, before the last", (*API).listUsers, append(paging, filter)...),
 		post[NewUser, User]("/users", "addUser", "Adds a user; without a password the answer has a one-time link to set one", (*API).addUser),
 		get[User]("/users/{user}", "showUser", "Shows a user, by e-mail address, phone number, user name or sub", (*API).showUser),
 		post[UserChange, User]("/users/{user}", "changeUser", "Changes what the body names, all of it or nothing", (*API).changeUser),

@@ -20,17 +20,16 @@ func (a *API) user(c *call) (*pool.User, error) {
 	return a.config.Accounts.Find(c.Context(), c.pool, c.PathValue("user"))
 }
 
-// page reads one page of all users.
-func (a *API) page(c *call) ([]*pool.User, string, error) {
-	limit := defaultPage
-	if s := c.URL.Query().Get("limit"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > maxPage {
-			return nil, "", fault.New(fault.Invalid, "limit is a number from 1 to "+strconv.Itoa(maxPage))
+// page is where a page of users begins, and how many it has at most.
+func (c *call) page() (after string, limit int, err error) {
+	query := c.URL.Query()
+	limit = defaultPage
+	if s := query.Get("limit"); s != "" {
+		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > maxPage {
+			return "", 0, fault.New(fault.Invalid, "limit is a number from 1 to "+strconv.Itoa(maxPage))
 		}
-		limit = n
 	}
-	return a.config.Accounts.Users(c.Context(), c.pool, c.URL.Query().Get("after"), limit)
+	return query.Get("after"), limit, nil
 }
 
 func usersOf(users []*pool.User, next string) Users {
@@ -42,7 +41,11 @@ func usersOf(users []*pool.User, next string) Users {
 }
 
 func (a *API) listUsers(c *call) (any, error) {
-	users, next, err := a.page(c)
+	after, limit, err := c.page()
+	if err != nil {
+		return nil, err
+	}
+	users, next, err := a.config.Accounts.Search(c.Context(), c.pool, c.URL.Query().Get("filter"), after, limit)
 	if err != nil {
 		return nil, err
 	}
