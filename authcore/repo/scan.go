@@ -49,10 +49,12 @@ type cursor struct {
 }
 
 // SearchBudget is how many users one page of Search looks at, at most.
-const SearchBudget = 1000
+const SearchBudget = 500
 
-// searchChunk is how many of them are read at once.
-const searchChunk = 250
+const (
+	searchBytes = 1 << 19 // of records that a page decodes: large ones end it sooner
+	searchChunk = 250     // users that are read at once
+)
 
 // Users returns up to limit users (1 to MaxPage; 0 means 60) after a cursor
 // ("" from the start) and the next cursor ("" at the end). A user that exists
@@ -83,13 +85,14 @@ func (r *Repo) Search(ctx context.Context, id pool.ID, match func(*pool.User) bo
 	if match == nil {
 		chunk = limit + 1 // one more than asked for tells whether there is a next page
 	}
-	users, next, seen, last := []*pool.User{}, "", 0, at
+	users, next, last := []*pool.User{}, "", at
+	seen, size := 0, 0
 	err = r.walk(ctx, ks, at, chunk, func(e Entry[pool.User]) bool {
-		if len(users) == limit || seen == SearchBudget {
+		if len(users) == limit || match != nil && (seen == SearchBudget || size > searchBytes) {
 			next = ks.sealCursor(last)
 			return false
 		}
-		seen, last = seen+1, e.key
+		seen, size, last = seen+1, size+len(e.raw), e.key
 		if match == nil || match(&e.Value) {
 			users = append(users, &e.Value)
 		}

@@ -81,3 +81,32 @@ func TestASearchHasABudget(t *testing.T) {
 		t.Fatal(len(looked), pages, found)
 	}
 }
+
+// Large records end a page sooner, and none is passed over.
+func TestASearchOfLargeRecordsHasShorterPages(t *testing.T) {
+	r := newRig(t)
+	ctx := t.Context()
+	const users, claim = 300, 8000 / 8
+	for i := range users {
+		u := newUser(fmt.Sprintf("user%d@example.com", i))
+		u.Claims = map[string]string{}
+		for _, name := range []string{"given_name", "family_name", "middle_name", "nickname", "gender", "address"} {
+			u.Claims[name] = strings.Repeat("x", claim)
+		}
+		r.create(t, u)
+	}
+	looked, pages := 0, 0
+	for after := ""; ; {
+		_, next, err := r.Search(ctx, r.pool, func(*pool.User) bool { looked++; return false }, after, 60)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages++
+		if after = next; after == "" {
+			break
+		}
+	}
+	if looked != users || pages < 2 {
+		t.Fatal(looked, pages)
+	}
+}
