@@ -108,7 +108,7 @@ func (s *pages) confirm(w http.ResponseWriter, r *http.Request, status int, req 
 	var named, labels []string
 	for _, live := range some {
 		named = append(named, live.Name)
-		labels = append(labels, accountOf(live.User))
+		labels = append(labels, live.User.Label())
 	}
 	ticket, err := s.config.Flow.SealLogoutTicket(r.Context(), s.site.Pool, strings.Join(named, ticketSeparator))
 	if err != nil {

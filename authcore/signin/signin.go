@@ -152,18 +152,5 @@ func visitor(r *http.Request) pool.Caller {
 	return pool.Caller{Kind: pool.Visitor, Address: mux.ClientOf(r).Address}
 }
 
-// accountOf is what people know an account by.
-func accountOf(u *pool.User) string {
-	for _, s := range []string{u.Email, u.Phone} {
-		if s != "" {
-			return s
-		}
-	}
-	if u.Username != string(u.Sub) {
-		return u.Username
-	}
-	return u.Name
-}
-
 // busy reports whether err will pass if the same is tried again in a moment.
 func busy(err error) bool { return errors.Is(err, fault.Busy) }
