@@ -223,21 +223,6 @@ func (s *Service) Delete(ctx context.Context, by pool.Caller, p *pool.Pool, sub 
 	return s.repo.DeleteUser(ctx, p.ID, sub)
 }
 
-// SetGroups replaces the user's groups. Gates learn at once what was taken away.
-func (s *Service) SetGroups(ctx context.Context, by pool.Caller, p *pool.Pool, sub pool.UserID, groups []string) error {
-	if err := s.authorizeAndRecord(ctx, by, verbSetGroups, target{p.ID, sub}); err != nil {
-		return err
-	}
-	groups = slices.Clone(groups)
-	slices.Sort(groups)
-	groups = slices.Compact(groups)
-	_, err := s.repo.UpdateUser(ctx, p.ID, sub, func(u *pool.User) error {
-		u.Groups = slices.Clone(groups)
-		return nil
-	})
-	return err
-}
-
 // Users lists users, see repo.Users.
 func (s *Service) Users(ctx context.Context, p *pool.Pool, after string, limit int) ([]*pool.User, string, error) {
 	return s.repo.Users(ctx, p.ID, after, limit)
