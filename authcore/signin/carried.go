@@ -112,22 +112,6 @@ func redirectScheme(c *pool.Client, redirect string) string {
 	return u.Scheme
 }
 
-// formTargets are the sources (CSP 3, 2.3.1) that a page's form may lead to.
-// Browsers apply form-action to every redirect that follows a form, and where
-// an application sends people after they came back is its own business: a
-// list of origins would strand them on the sign-in page. So it is schemes:
-// https, the page's own, and that of the redirect URI.
-func formTargets(origin, redirectScheme string) []string {
-	own, _, _ := strings.Cut(origin, ":")
-	targets := []string{"https:"}
-	for _, scheme := range []string{own, redirectScheme} {
-		if scheme != "" && !slices.Contains(targets, scheme+":") {
-			targets = append(targets, scheme+":")
-		}
-	}
-	return targets
-}
-
 // uriQuery escapes what a browser or client sent raw although a query must not
 // hold it (RFC 3986 3.4), and lone percent signs, so that the query can stand
 // in any address. What is well-formed stays as it is.

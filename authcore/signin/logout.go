@@ -117,7 +117,7 @@ func (s *pages) confirm(w http.ResponseWriter, r *http.Request, status int, req 
 	return s.showOnTheWay(w, r, status, page.ConfirmSignOut{
 		Frame: s.frame(r), Action: s.path(logoutPath) + suffix(req.carried), Hidden: []page.Hidden{{Name: fieldTicket, Value: ticket}},
 		Account: strings.Join(labels, ", "), ClientName: req.clientName(), Stay: s.home(),
-	}, schemeOf(req.to))
+	}, req.to)
 }
 
 // signOut ends some of the browser's sessions, with each its sessions at every

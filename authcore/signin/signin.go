@@ -130,8 +130,9 @@ func (s *pages) show(w http.ResponseWriter, r *http.Request, status int, p page.
 	return s.showOnTheWay(w, r, status, p, "")
 }
 
-// showOnTheWay renders a page whose form leads to a redirect URI of a scheme.
-func (s *pages) showOnTheWay(w http.ResponseWriter, r *http.Request, status int, p page.Page, scheme string) error {
+// showOnTheWay renders a page whose form leads on to an address of an
+// application; its scheme alone will do, and empty says that there is none.
+func (s *pages) showOnTheWay(w http.ResponseWriter, r *http.Request, status int, p page.Page, to string) error {
 	d, err := s.config.Renderer.Render(r.Context(), p)
 	if err != nil {
 		return fmt.Errorf("signin: render: %w", err)
@@ -139,7 +140,7 @@ func (s *pages) showOnTheWay(w http.ResponseWriter, r *http.Request, status int,
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	mux.WriteDocument(w, r, status, document(d, formTargets(s.site.Origin, scheme)...))
+	mux.WriteDocument(w, r, status, document(d, mux.FormTargets(s.site.Origin, to)...))
 	return nil
 }
 
