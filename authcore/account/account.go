@@ -1,6 +1,6 @@
-// Package account owns what happens to users: creation, passwords, groups,
-// disabling, deletion, one-time links. Every verb takes a Caller, decides and
-// records in one place, before acting.
+// Package account owns what happens to users: creation, passwords, profiles,
+// groups, consents, disabling, deletion, one-time links. Every verb takes a
+// Caller, decides and records in one place, before acting.
 //
 // It does not sign anybody in (flow), does not hash or judge passwords
 // (factor/password) and does not know how a user or an alias is stored (repo).

@@ -1,6 +1,6 @@
 // Package signin is the HTML face of flow and account: the pages at which
-// people sign in, choose among their accounts, follow a one-time link and sign
-// out.
+// people sign in, choose among their accounts, follow a one-time link, see and
+// change what is theirs, and sign out.
 //
 // It owns these pages' addresses, cookies and order of steps. What is asked
 // and whether an answer is right is flow's, what a link does is account's, a
