@@ -15,9 +15,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 )
 
-// maxQuery is the longest authorization request that is carried, in bytes.
-const maxQuery = 8 << 10
-
 // carried is the authorization request that led to a page. It is handed on as
 // it came; the rest is what the page shows of it.
 type carried struct {
@@ -42,10 +39,12 @@ const (
 // maxClientID bounds what an attempt is bound to.
 const maxClientID = 256
 
+var errTooLong = fault.New(fault.InvalidRequest, "The request is too long.")
+
 // carry reads the request's query.
 func (s *pages) carry(r *http.Request) (carried, error) {
-	if len(r.URL.RawQuery) > maxQuery {
-		return carried{}, &pageError{cause: page.CauseBadRequest, next: s.path(loginPath), err: fault.New(fault.InvalidRequest, "The request is too long.")}
+	if len(r.URL.RawQuery) > flow.MaxQuery {
+		return carried{}, &pageError{cause: page.CauseBadRequest, next: s.path(loginPath), err: errTooLong}
 	}
 	c := carried{query: uriQuery(r.URL.RawQuery)}
 	values, err := url.ParseQuery(c.query)

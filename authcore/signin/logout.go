@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/fault"
+	"github.com/gatehouse-auth/gatehouse/authcore/flow"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/page"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -15,8 +15,8 @@ import (
 // showLogout signs out, or asks whether to. A GET ends sessions only if it is
 // a navigation with a proof that the person meant them.
 func (s *pages) showLogout(w http.ResponseWriter, r *http.Request) error {
-	if len(r.URL.RawQuery) > maxQuery {
-		return fault.New(fault.InvalidRequest, "The request is too long.")
+	if len(r.URL.RawQuery) > flow.MaxQuery {
+		return errTooLong
 	}
 	return s.answerLogout(w, r, http.StatusOK)
 }
@@ -40,8 +40,8 @@ func (s *pages) logout(w http.ResponseWriter, r *http.Request) error {
 		params[paramHint] = []string{sealed}
 	}
 	query := url.Values(params).Encode()
-	if len(query) > maxQuery {
-		return fault.New(fault.InvalidRequest, "The request is too long.")
+	if len(query) > flow.MaxQuery {
+		return errTooLong
 	}
 	mux.Redirect(w, r, s.url(logoutPath)+suffix(query))
 	return nil
