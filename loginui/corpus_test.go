@@ -18,7 +18,7 @@ type sample struct {
 var (
 	problems = []page.Problem{
 		page.WrongCredentials, page.AttemptExpired, page.PasswordTooShort, page.PasswordTooLong, page.PasswordCommon,
-		page.PasswordInvalid, page.PasswordIsName, page.IdentifierBad, page.IdentifierTaken, page.TooBusy,
+		page.PasswordInvalid, page.PasswordIsName, page.IdentifierBad, page.TooBusy,
 		page.PasswordSame, page.PasswordWrong, page.ProfileInvalid,
 	}
 	dones  = []page.Done{page.ProfileSaved, page.PasswordChanged, page.SessionEnded, page.SessionsEnded, page.ConsentWithdrawn}

@@ -73,7 +73,7 @@ func blamed(kind prompt.Kind, p page.Problem) []prompt.Type {
 			return []prompt.Type{prompt.NewPassword}
 		}
 		return []prompt.Type{prompt.NewPassword, prompt.CurrentPassword}
-	case page.IdentifierBad, page.IdentifierTaken:
+	case page.IdentifierBad:
 		return []prompt.Type{prompt.Identifier}
 	default:
 		return nil

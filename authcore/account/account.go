@@ -1,6 +1,6 @@
-// Package account owns what happens to users: creation, passwords, groups,
-// disabling, deletion, one-time links. Every verb takes a Caller, decides and
-// records in one place, before acting.
+// Package account owns what happens to users: creation, passwords, profiles,
+// groups, consents, disabling, deletion, one-time links. Every verb takes a
+// Caller, decides and records in one place, before acting.
 //
 // It does not sign anybody in (flow), does not hash or judge passwords
 // (factor/password) and does not know how a user or an alias is stored (repo).
@@ -221,21 +221,6 @@ func (s *Service) Delete(ctx context.Context, by pool.Caller, p *pool.Pool, sub 
 		return err
 	}
 	return s.repo.DeleteUser(ctx, p.ID, sub)
-}
-
-// SetGroups replaces the user's groups. Gates learn at once what was taken away.
-func (s *Service) SetGroups(ctx context.Context, by pool.Caller, p *pool.Pool, sub pool.UserID, groups []string) error {
-	if err := s.authorizeAndRecord(ctx, by, verbSetGroups, target{p.ID, sub}); err != nil {
-		return err
-	}
-	groups = slices.Clone(groups)
-	slices.Sort(groups)
-	groups = slices.Compact(groups)
-	_, err := s.repo.UpdateUser(ctx, p.ID, sub, func(u *pool.User) error {
-		u.Groups = slices.Clone(groups)
-		return nil
-	})
-	return err
 }
 
 // Users lists users, see repo.Users.

@@ -210,7 +210,12 @@ func TestChangesEndWhatWasIssued(t *testing.T) {
 	if u := load(); u.Epoch != 2 || !u.Stands(2) || u.Stands(1) {
 		t.Errorf("%+v", u)
 	}
-	must(t, w.accounts.SetGroups(ctx, operator, w.pool, sub, []string{"z", "y", "z"}))
+	for _, group := range []string{"z", "y", "z"} {
+		_, err := w.accounts.Join(ctx, operator, w.pool, sub, group)
+		must(t, err)
+	}
+	_, err = w.accounts.Leave(ctx, operator, w.pool, sub, "staff")
+	must(t, err)
 	if u := load(); strings.Join(u.Groups, " ") != "y z" || u.Epoch != 2 {
 		t.Errorf("%+v", u)
 	}
@@ -218,13 +223,16 @@ func TestChangesEndWhatWasIssued(t *testing.T) {
 	for _, err := range []error{
 		w.accounts.Delete(ctx, operator, w.pool, sub),
 		w.accounts.Disable(ctx, operator, w.pool, sub),
-		w.accounts.SetGroups(ctx, operator, w.pool, sub, nil),
 	} {
 		wantCode(t, err, fault.NotFound)
 	}
 	_, err = w.accounts.SetPassword(ctx, operator, w.pool, sub, secretWord)
 	wantCode(t, err, fault.NotFound)
 	_, err = w.accounts.Invite(ctx, operator, w.pool, sub)
+	wantCode(t, err, fault.NotFound)
+	_, err = w.accounts.Join(ctx, operator, w.pool, sub, "z")
+	wantCode(t, err, fault.NotFound)
+	_, err = w.accounts.Leave(ctx, operator, w.pool, sub, "z")
 	wantCode(t, err, fault.NotFound)
 }
 
@@ -237,9 +245,11 @@ func TestOnlyOperatorsMay(t *testing.T) {
 		_, created := a.Create(ctx, by, w.pool, account.NewUser{Identifier: "eve"})
 		_, set := a.SetPassword(ctx, by, w.pool, u.Sub, "another good one")
 		_, invited := a.Invite(ctx, by, w.pool, u.Sub)
+		_, joined := a.Join(ctx, by, w.pool, u.Sub, pool.OperatorsGroup)
+		_, left := a.Leave(ctx, by, w.pool, u.Sub, pool.OperatorsGroup)
 		for _, err := range []error{
-			created, set, invited, a.Disable(ctx, by, w.pool, u.Sub), a.Enable(ctx, by, w.pool, u.Sub),
-			a.Delete(ctx, by, w.pool, u.Sub), a.SetGroups(ctx, by, w.pool, u.Sub, []string{pool.OperatorsGroup}),
+			created, set, invited, joined, left, a.Disable(ctx, by, w.pool, u.Sub), a.Enable(ctx, by, w.pool, u.Sub),
+			a.Delete(ctx, by, w.pool, u.Sub),
 		} {
 			wantCode(t, err, fault.Forbidden)
 		}

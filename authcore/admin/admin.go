@@ -1,5 +1,5 @@
-// Package admin is the admin API: users, groups, clients and keys of a pool
-// as JSON, for the command line and for operators' programs.
+// Package admin is the admin API: users, their sessions, groups, clients and
+// keys of a pool as JSON, for the command line and for operators' programs.
 //
 // It has two doors: the admin socket, where everybody is an operator and every
 // pool is there, and the login host, for the access tokens of operators and of

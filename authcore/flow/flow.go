@@ -3,8 +3,10 @@
 // factors say what to ask and check answers.
 //
 // It owns attempts, which are sealed and written nowhere before a factor has
-// succeeded, and the counting of guesses. It makes no session: a face hands
-// Done to the session package, whose commit lets an attempt succeed once.
+// succeeded, the counting of guesses, known devices, and the names (way.go) by
+// which the pages and the authorization endpoint lead to one another. It makes
+// no session: a face hands Done to the session package, whose commit lets an
+// attempt succeed once.
 package flow
 
 import (

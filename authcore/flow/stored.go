@@ -48,18 +48,8 @@ func changeOutcome(u *pool.User, sealed, problem string) *Outcome {
 		Ask: &prompt.Prompt{Kind: prompt.ChangePassword, Fields: []prompt.Field{
 			{Name: FieldPassword, Type: prompt.NewPassword},
 		}},
-		Sealed: sealed, Wrong: problem != "", Problem: problem, Account: accountOf(u),
+		Sealed: sealed, Wrong: problem != "", Problem: problem, Account: u.Label(),
 	}
-}
-
-// accountOf is what people know an account by.
-func accountOf(u *pool.User) string {
-	for _, s := range []string{u.Email, u.Phone} {
-		if s != "" {
-			return s
-		}
-	}
-	return u.Username
 }
 
 // changePassword takes the new password of a stored attempt and finishes it.

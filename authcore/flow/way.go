@@ -11,6 +11,10 @@ const (
 	SelectPath    = "/select"
 )
 
+// MaxQuery is the longest query that goes between them, in bytes: what every
+// browser and server takes.
+const MaxQuery = 8 << 10
+
 // Parameters of ours that the pages and the authorization endpoint add to that
 // query. They prove nothing to anybody.
 const (

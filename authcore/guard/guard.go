@@ -1,7 +1,8 @@
 // Package guard is the gate as a library: request → Principal. It strips what
 // only it may say, reads a session cookie or a bearer token, judges the
-// conditions, names the caller to the upstream, and answers what is a site's
-// own (callback, logout, who am I, protected resource metadata).
+// conditions, names the caller to the upstream, cuts streams whose sign-in has
+// ended, says which other origins' scripts may read an answer, and answers what
+// is a site's own (callback, logout, who am I, protected resource metadata).
 //
 // It does not know the server in front, and it does not render refusals: a
 // refusal is a *Denial for whoever runs the gate.

@@ -52,8 +52,8 @@ func (r *Rule) Validate() error {
 	if r.API && r.Browser {
 		return fmt.Errorf("guard: scope:, client: and api ask for a bearer token, browser for a session: nobody has both")
 	}
-	for _, any := range r.Groups {
-		if len(any) == 0 || slices.Contains(any, "") {
+	for _, oneOf := range r.Groups {
+		if len(oneOf) == 0 || slices.Contains(oneOf, "") {
 			return fmt.Errorf("guard: an empty group condition would deny everybody")
 		}
 	}
@@ -132,9 +132,9 @@ func (r *Rule) judge(p *pool.Principal, now func() time.Time) missing {
 	if len(r.Clients) > 0 && !slices.Contains(r.Clients, string(p.Client)) {
 		return missing{fault.Forbidden, "the token's client is not allowed here"}
 	}
-	for _, any := range r.Groups {
-		if !slices.ContainsFunc(any, p.InGroup) {
-			return missing{fault.Forbidden, "not a member of " + strings.Join(any, " or ")}
+	for _, oneOf := range r.Groups {
+		if !slices.ContainsFunc(oneOf, p.InGroup) {
+			return missing{fault.Forbidden, "not a member of " + strings.Join(oneOf, " or ")}
 		}
 	}
 	if r.Browser && !p.Browser {

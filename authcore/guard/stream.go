@@ -105,8 +105,8 @@ func expire(w http.ResponseWriter) {
 
 // lasting reports whether a request asks for a stream.
 func lasting(r *http.Request) bool {
-	return upgrades(r) || r.Method == http.MethodConnect ||
-		strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") ||
+	return upgrades(r) ||
+		strings.HasPrefix(r.Header.Get("Content-Type"), grpc) ||
 		strings.Contains(r.Header.Get("Accept"), eventStream)
 }
 
@@ -117,7 +117,11 @@ func upgrades(r *http.Request) bool {
 	return r.Header.Get("Upgrade") != "" || r.Method == http.MethodConnect
 }
 
-const eventStream = "text/event-stream"
+// Media types of answers that last.
+const (
+	eventStream = "text/event-stream"
+	grpc        = "application/grpc" // and what begins so
+)
 
 // streamWriter finds out from an answer's header that it will last, and
 // refuses to write once the stream is cut.
@@ -185,7 +189,7 @@ func (w *streamWriter) decide() {
 	w.decided = true
 	// Not parsed: what is odd behind the type keeps nobody from reading it.
 	media := strings.ToLower(strings.TrimSpace(w.Header().Get("Content-Type")))
-	if strings.HasPrefix(media, eventStream) || strings.HasPrefix(media, "application/grpc") {
+	if strings.HasPrefix(media, eventStream) || strings.HasPrefix(media, grpc) {
 		w.watch()
 	}
 }

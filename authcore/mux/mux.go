@@ -34,7 +34,7 @@ type Document struct {
 	HTML        []byte
 	Styles      []string // hashes of inline styles, "sha256-…"
 	Scripts     []string
-	FormTargets []string // origins that a form of the page may lead to, besides its own
+	FormTargets []string // schemes and origins that a form of the page may lead to, besides its own
 }
 
 // ErrorPage renders the page for an error; status is chosen by mux.

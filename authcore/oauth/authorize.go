@@ -14,10 +14,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/token"
 )
 
-// maxQuery is the longest authorization request, in bytes: what every browser
-// and server takes, and what our pages carry.
-const maxQuery = 8 << 10
-
 // carryOver answers a posted authorization request (OIDC Core 3.1.2.1) with a
 // GET of the same parameters. The form may come from another site, where the
 // browser holds back our cookies; the GET is a navigation that has them.
@@ -39,7 +35,7 @@ func (e *endpoints) carryOver(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	encoded := form.Encode()
-	if len(encoded) > maxQuery {
+	if len(encoded) > flow.MaxQuery {
 		return errTooLong
 	}
 	mux.Redirect(w, r, e.url(authorizePath)+"?"+encoded)
@@ -81,7 +77,7 @@ func (e *endpoints) ready(w http.ResponseWriter, r *http.Request) (*request, *se
 	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" && mode != "navigate" {
 		return nil, nil, errNoNavigation
 	}
-	if len(r.URL.RawQuery) > maxQuery {
+	if len(r.URL.RawQuery) > flow.MaxQuery {
 		return nil, nil, errTooLong
 	}
 	params, formErr := queryForm(r)

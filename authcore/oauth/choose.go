@@ -16,12 +16,12 @@ const freshLife = 30 * time.Minute
 
 // choice is which of a browser's sessions answers a request.
 type choice struct {
-	live    *session.Live // nil: none can
-	others  bool          // the browser is signed in at all
-	wrong   bool          // as one whom the request cannot be answered with: asking again is of no use
-	selects bool          // the person is to choose
-	fresh   bool          // a sign-in must be a new one
-	several bool          // the person is known here by several accounts, and the hint names none of them
+	live     *session.Live // nil: none can
+	signedIn bool          // the browser is, as anybody
+	wrong    bool          // signed in as one whom the request cannot be answered with: asking again is of no use
+	selects  bool          // the person is to choose
+	fresh    bool          // a sign-in must be a new one
+	several  bool          // the browser has several accounts, and login_hint names none of them
 }
 
 // sessions returns the SSO sessions of the browser, last used first.
@@ -37,8 +37,8 @@ func (e *endpoints) sessions(r *http.Request) ([]*session.Live, error) {
 // one that was begun for this request; else the one that the hints name; else
 // the first.
 func (req *request) choose(all []*session.Live, now time.Time) choice {
-	c := choice{others: len(all) > 0}
-	if req.claimed != "" && c.others && find(all, req.named) == nil {
+	c := choice{signedIn: len(all) > 0}
+	if req.claimed != "" && c.signedIn && find(all, req.named) == nil {
 		c.wrong = true
 		return c
 	}
@@ -57,7 +57,7 @@ func (req *request) choose(all []*session.Live, now time.Time) choice {
 	if c.fresh { // the one that was chosen must sign in again
 		return c
 	}
-	if c.selects = c.others && req.wants(promptSelect); c.selects {
+	if c.selects = c.signedIn && req.wants(promptSelect); c.selects {
 		return c
 	}
 	named := find(all, req.named)
@@ -67,7 +67,7 @@ func (req *request) choose(all []*session.Live, now time.Time) choice {
 	}
 	c.several = named == nil && len(all) > 1 && req.wanted() == ""
 	// A login_hint is a wish: whoever signs in for the request answers it.
-	c.fresh = c.others || req.wants(promptLogin) || req.wants(promptSelect) || req.maxAge >= 0 || req.wanted() != "" || req.loginHint != ""
+	c.fresh = c.signedIn || req.wants(promptLogin) || req.wants(promptSelect) || req.maxAge >= 0 || req.wanted() != "" || req.loginHint != ""
 	return c
 }
 

@@ -129,7 +129,7 @@ func (e *endpoints) question(w http.ResponseWriter, r *http.Request, req *reques
 		ClientName:  cmp.Or(req.client.Name, string(req.client.ID)),
 		ClientHost:  host,
 		Local:       local,
-		Account:     labelOf(live.User),
+		Account:     live.User.Label(),
 		Personal:    req.personal(),
 		SignOutLink: e.site.Prefix + flow.SelectPath + "?" + without(req.query, flow.ParamAccount, flow.ParamFresh),
 	}
@@ -146,15 +146,6 @@ func describe(r *pool.Resource, scopes []string) page.ConsentResource {
 		out.Scopes = append(out.Scopes, page.ConsentScope{Name: s, Text: r.Texts[s]})
 	}
 	return out
-}
-
-// labelOf is what a person knows an account by.
-func labelOf(u *pool.User) string {
-	username := u.Username
-	if username == string(u.Sub) {
-		username = "" // nobody chose it
-	}
-	return cmp.Or(u.Email, u.Phone, username, u.Name)
 }
 
 // consent takes the person's answer. One that is late, or to another question,

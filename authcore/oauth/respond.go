@@ -3,8 +3,6 @@ package oauth
 import (
 	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
@@ -33,26 +31,8 @@ func (e *endpoints) respond(w http.ResponseWriter, r *http.Request, req *request
 	if req.formPost {
 		return e.post(w, r, req, pairs)
 	}
-	mux.Redirect(w, r, withQuery(req.redirect, pairs))
+	mux.Redirect(w, r, mux.WithQuery(req.redirect, pairs...))
 	return nil
-}
-
-// withQuery appends parameters to a redirect URI; its own query stays as it is.
-func withQuery(redirect string, pairs []string) string {
-	var b strings.Builder
-	b.WriteString(redirect)
-	separator := "?"
-	if strings.Contains(redirect, "?") {
-		separator = "&"
-		if strings.HasSuffix(redirect, "?") || strings.HasSuffix(redirect, "&") {
-			separator = ""
-		}
-	}
-	for i := 0; i < len(pairs); i += 2 {
-		b.WriteString(separator + url.QueryEscape(pairs[i]) + "=" + url.QueryEscape(pairs[i+1]))
-		separator = "&"
-	}
-	return b.String()
 }
 
 // post sends a page whose form takes the parameters to the redirect URI
@@ -69,21 +49,15 @@ func (e *endpoints) frame(r *http.Request) page.Frame {
 	return page.Frame{Brand: e.site.Pool.Brand, Locales: mux.Locales(r)}
 }
 
-// show renders a page whose form leads to the client in the end. Browsers hold
-// every redirect that follows a form against form-action (CSP 3, 2.3.1), those
-// of the client's own site included, so that schemes are named, not origins.
+// show renders a page whose form leads to the client in the end.
 func (e *endpoints) show(w http.ResponseWriter, r *http.Request, req *request, view page.Page) error {
 	d, err := e.config.Renderer.Render(r.Context(), view)
 	if err != nil {
 		return fmt.Errorf("oauth: render: %w", err)
 	}
-	targets := []string{"https:"}
-	for _, address := range []string{e.site.Origin, req.redirect} {
-		if scheme, _, ok := strings.Cut(address, ":"); ok && !slices.Contains(targets, scheme+":") {
-			targets = append(targets, scheme+":")
-		}
-	}
-	mux.WriteDocument(w, r, http.StatusOK, mux.Document{HTML: d.HTML, Styles: d.StyleHashes, Scripts: d.ScriptHashes, FormTargets: targets})
+	mux.WriteDocument(w, r, http.StatusOK, mux.Document{
+		HTML: d.HTML, Styles: d.StyleHashes, Scripts: d.ScriptHashes, FormTargets: mux.FormTargets(e.site.Origin, req.redirect),
+	})
 	return nil
 }
 

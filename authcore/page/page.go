@@ -42,11 +42,10 @@ const (
 	PasswordInvalid  Problem = "password_invalid"
 	PasswordIsName   Problem = "password_is_name" // equals the identifier
 	IdentifierBad    Problem = "identifier_bad"   // not an e-mail address, phone number or user name we can take
-	IdentifierTaken  Problem = "identifier_taken"
-	TooBusy          Problem = "too_busy"        // try again in a moment
-	PasswordSame     Problem = "password_same"   // the new password is the old one
-	PasswordWrong    Problem = "password_wrong"  // the current password did not match
-	ProfileInvalid   Problem = "profile_invalid" // a profile field holds what it cannot
+	TooBusy          Problem = "too_busy"         // try again in a moment
+	PasswordSame     Problem = "password_same"    // the new password is the old one
+	PasswordWrong    Problem = "password_wrong"   // the current password did not match
+	ProfileInvalid   Problem = "profile_invalid"  // a profile field holds what it cannot
 )
 
 // SignIn asks for identifier and password on one page.

@@ -160,11 +160,26 @@ func TestUserIdentifiersAndValidate(t *testing.T) {
 		}
 	}
 	u := ok()
-	if u.VerifiedEmail() != "" || u.VerifiedPhone() != "" {
+	if u.VerifiedEmail() != "" {
 		t.Error("an unverified address left the user")
 	}
-	u.EmailVerified, u.PhoneVerified = true, true
-	if u.VerifiedEmail() != u.Email || u.VerifiedPhone() != u.Phone {
+	u.EmailVerified = true
+	if u.VerifiedEmail() != u.Email {
 		t.Error("a verified address did not")
+	}
+}
+
+func TestLabelIsNeverTheSub(t *testing.T) {
+	const sub = "7f2c1a34-0b6e-4c1d-9a77-3f5f5d0f6a11"
+	for want, u := range map[string]User{
+		"ann@example.com": {Sub: sub, Username: sub, Email: "ann@example.com", Phone: "+15550100", Name: "Ann"},
+		"+15550100":       {Sub: sub, Username: "ann", Phone: "+15550100", Name: "Ann"},
+		"ann":             {Sub: sub, Username: "ann", Name: "Ann"},
+		"Ann":             {Sub: sub, Username: sub, Name: "Ann"},
+		"":                {Sub: sub, Username: sub},
+	} {
+		if got := u.Label(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

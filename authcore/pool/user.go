@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ var subForm = regexp.MustCompile(lowerUUIDs)
 func (s UserID) Valid() bool { return subForm.MatchString(string(s)) }
 
 // VerifiedEmail returns the e-mail address if it is known to be the user's,
-// else nothing. It is the only address that leaves the pool.
+// else nothing. A gate names no other to an upstream.
 func (u *User) VerifiedEmail() string {
 	if !u.EmailVerified {
 		return ""
@@ -33,13 +34,14 @@ func (u *User) VerifiedEmail() string {
 	return u.Email
 }
 
-// VerifiedPhone returns the phone number if it is known to be the user's,
-// else nothing.
-func (u *User) VerifiedPhone() string {
-	if !u.PhoneVerified {
-		return ""
+// Label is what people know an account by. A user name that is the sub is left
+// out: nobody chose it.
+func (u *User) Label() string {
+	username := u.Username
+	if username == string(u.Sub) {
+		username = ""
 	}
-	return u.Phone
+	return cmp.Or(u.Email, u.Phone, username, u.Name)
 }
 
 // InGroup reports whether the user is a member.

@@ -1,6 +1,7 @@
-// Package session owns browser sessions: the SSO session at the login host
-// and its children at protected sites. Cookies are mux's; a site's session is
-// made by token, of a code.
+// Package session owns browser sessions: the SSO sessions at the login host,
+// several in one browser, a person's list of them, and their children at
+// protected sites. Cookies are mux's; a site's session is made by token, of a
+// code.
 package session
 
 import (

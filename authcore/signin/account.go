@@ -149,7 +149,7 @@ func (s *pages) account(w http.ResponseWriter, m mine, status int, profile accou
 		return err
 	}
 	return s.show(w, m.Request, status, page.AccountPage{
-		Frame: s.frame(m.Request), Action: s.path(accountPath), Hidden: hidden, Account: accountOf(m.live.User),
+		Frame: s.frame(m.Request), Action: s.path(accountPath), Hidden: hidden, Account: m.live.User.Label(),
 		Fields: profileFields(profile), Problem: problem, Done: done, Password: s.path(passwordPath),
 		Sessions: sessionViews(sessions, m.live), Consents: s.consentViews(consents), SignOut: s.path(logoutPath),
 	})

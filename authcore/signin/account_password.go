@@ -39,7 +39,7 @@ func (s *pages) askNewPassword(w http.ResponseWriter, m mine, status int, proble
 			{Name: fieldCurrent, Type: prompt.CurrentPassword},
 			{Name: flow.FieldPassword, Type: prompt.NewPassword},
 		}},
-		Account: accountOf(m.live.User), MinLength: s.site.Pool.Password.MinLength, Back: s.path(accountPath),
+		Account: m.live.User.Label(), MinLength: s.site.Pool.Password.MinLength, Back: s.path(accountPath),
 	})
 }
 

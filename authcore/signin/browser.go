@@ -39,9 +39,9 @@ func (s *pages) keep(w http.ResponseWriter, all []*session.Live) {
 // begin signs the browser in, beside the accounts that are signed in there. An
 // earlier session of the same person is replaced: its cookie is good no more,
 // and both cookies get new values, but what other applications hold goes on.
-// Beyond the accounts that a browser
-// may have, the one that was used longest ago is signed out. The session's
-// name comes back; fault.Conflict if the attempt has succeeded already.
+// Beyond the accounts that a browser may have, the one that was used longest
+// ago is signed out. The session's name comes back; fault.Conflict if the
+// attempt has succeeded already.
 func (s *pages) begin(w http.ResponseWriter, r *http.Request, proof session.Proof) (name string, err error) {
 	ctx := r.Context()
 	all, err := s.accounts(r)

@@ -15,9 +15,6 @@ import (
 	"github.com/gatehouse-auth/gatehouse/authcore/pool"
 )
 
-// maxQuery is the longest authorization request that is carried, in bytes.
-const maxQuery = 8 << 10
-
 // carried is the authorization request that led to a page. It is handed on as
 // it came; the rest is what the page shows of it.
 type carried struct {
@@ -42,10 +39,12 @@ const (
 // maxClientID bounds what an attempt is bound to.
 const maxClientID = 256
 
+var errTooLong = fault.New(fault.InvalidRequest, "The request is too long.")
+
 // carry reads the request's query.
 func (s *pages) carry(r *http.Request) (carried, error) {
-	if len(r.URL.RawQuery) > maxQuery {
-		return carried{}, &pageError{cause: page.CauseBadRequest, next: s.path(loginPath), err: fault.New(fault.InvalidRequest, "The request is too long.")}
+	if len(r.URL.RawQuery) > flow.MaxQuery {
+		return carried{}, &pageError{cause: page.CauseBadRequest, next: s.path(loginPath), err: errTooLong}
 	}
 	c := carried{query: uriQuery(r.URL.RawQuery)}
 	values, err := url.ParseQuery(c.query)
@@ -110,22 +109,6 @@ func redirectScheme(c *pool.Client, redirect string) string {
 		return ""
 	}
 	return u.Scheme
-}
-
-// formTargets are the sources (CSP 3, 2.3.1) that a page's form may lead to.
-// Browsers apply form-action to every redirect that follows a form, and where
-// an application sends people after they came back is its own business: a
-// list of origins would strand them on the sign-in page. So it is schemes:
-// https, the page's own, and that of the redirect URI.
-func formTargets(origin, redirectScheme string) []string {
-	own, _, _ := strings.Cut(origin, ":")
-	targets := []string{"https:"}
-	for _, scheme := range []string{own, redirectScheme} {
-		if scheme != "" && !slices.Contains(targets, scheme+":") {
-			targets = append(targets, scheme+":")
-		}
-	}
-	return targets
 }
 
 // uriQuery escapes what a browser or client sent raw although a query must not

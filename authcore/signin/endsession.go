@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/gatehouse-auth/gatehouse/authcore/fault"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
@@ -104,7 +103,7 @@ func (s *pages) onwardsOf(req *logoutRequest, params, keep url.Values) error {
 		state := mux.One(params, paramState)
 		req.to = back
 		if state != "" {
-			req.to = withParameter(back, paramState, state)
+			req.to = mux.WithQuery(back, paramState, state)
 			keep.Set(paramState, state)
 		}
 		keep.Set(paramBack, back)
@@ -166,25 +165,4 @@ func (q *logoutRequest) clientName() string {
 		return ""
 	}
 	return q.client.Name
-}
-
-// withParameter appends a parameter to an address; its own query stays as it is.
-func withParameter(uri, name, value string) string {
-	separator := "?"
-	switch {
-	case strings.HasSuffix(uri, "?"), strings.HasSuffix(uri, "&"):
-		separator = ""
-	case strings.Contains(uri, "?"):
-		separator = "&"
-	}
-	return uri + separator + name + "=" + url.QueryEscape(value)
-}
-
-// schemeOf returns the scheme of a checked address; empty if there is none.
-func schemeOf(uri string) string {
-	scheme, _, found := strings.Cut(uri, ":")
-	if !found {
-		return ""
-	}
-	return scheme
 }

@@ -46,7 +46,7 @@ func (s *pages) showSignedIn(w http.ResponseWriter, r *http.Request, live *sessi
 		return nil
 	}
 	return s.show(w, r, http.StatusOK, page.SignedIn{
-		Frame: s.frame(r), Account: accountOf(live.User), Links: s.site.Links,
+		Frame: s.frame(r), Account: live.User.Label(), Links: s.site.Links,
 		SignOut: s.path(logoutPath), Manage: s.path(accountPath),
 	})
 }

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gatehouse-auth/gatehouse/authcore/fault"
+	"github.com/gatehouse-auth/gatehouse/authcore/flow"
 	"github.com/gatehouse-auth/gatehouse/authcore/mux"
 	"github.com/gatehouse-auth/gatehouse/authcore/page"
 	"github.com/gatehouse-auth/gatehouse/authcore/session"
@@ -15,8 +15,8 @@ import (
 // showLogout signs out, or asks whether to. A GET ends sessions only if it is
 // a navigation with a proof that the person meant them.
 func (s *pages) showLogout(w http.ResponseWriter, r *http.Request) error {
-	if len(r.URL.RawQuery) > maxQuery {
-		return fault.New(fault.InvalidRequest, "The request is too long.")
+	if len(r.URL.RawQuery) > flow.MaxQuery {
+		return errTooLong
 	}
 	return s.answerLogout(w, r, http.StatusOK)
 }
@@ -40,8 +40,8 @@ func (s *pages) logout(w http.ResponseWriter, r *http.Request) error {
 		params[paramHint] = []string{sealed}
 	}
 	query := url.Values(params).Encode()
-	if len(query) > maxQuery {
-		return fault.New(fault.InvalidRequest, "The request is too long.")
+	if len(query) > flow.MaxQuery {
+		return errTooLong
 	}
 	mux.Redirect(w, r, s.url(logoutPath)+suffix(query))
 	return nil
@@ -108,7 +108,7 @@ func (s *pages) confirm(w http.ResponseWriter, r *http.Request, status int, req 
 	var named, labels []string
 	for _, live := range some {
 		named = append(named, live.Name)
-		labels = append(labels, accountOf(live.User))
+		labels = append(labels, live.User.Label())
 	}
 	ticket, err := s.config.Flow.SealLogoutTicket(r.Context(), s.site.Pool, strings.Join(named, ticketSeparator))
 	if err != nil {
@@ -117,7 +117,7 @@ func (s *pages) confirm(w http.ResponseWriter, r *http.Request, status int, req 
 	return s.showOnTheWay(w, r, status, page.ConfirmSignOut{
 		Frame: s.frame(r), Action: s.path(logoutPath) + suffix(req.carried), Hidden: []page.Hidden{{Name: fieldTicket, Value: ticket}},
 		Account: strings.Join(labels, ", "), ClientName: req.clientName(), Stay: s.home(),
-	}, schemeOf(req.to))
+	}, req.to)
 }
 
 // signOut ends some of the browser's sessions, with each its sessions at every

@@ -92,7 +92,7 @@ func choices(all []*session.Live, c carried) []page.Account {
 func views(all []*session.Live) []page.Account {
 	var list []page.Account
 	for _, live := range all {
-		list = append(list, page.Account{Value: live.Name, Label: accountOf(live.User)})
+		list = append(list, page.Account{Value: live.Name, Label: live.User.Label()})
 	}
 	return list
 }

@@ -1,6 +1,6 @@
 // Package signin is the HTML face of flow and account: the pages at which
-// people sign in, choose among their accounts, follow a one-time link and sign
-// out.
+// people sign in, choose among their accounts, follow a one-time link, see and
+// change what is theirs, and sign out.
 //
 // It owns these pages' addresses, cookies and order of steps. What is asked
 // and whether an answer is right is flow's, what a link does is account's, a
@@ -130,8 +130,9 @@ func (s *pages) show(w http.ResponseWriter, r *http.Request, status int, p page.
 	return s.showOnTheWay(w, r, status, p, "")
 }
 
-// showOnTheWay renders a page whose form leads to a redirect URI of a scheme.
-func (s *pages) showOnTheWay(w http.ResponseWriter, r *http.Request, status int, p page.Page, scheme string) error {
+// showOnTheWay renders a page whose form leads on to an address of an
+// application; its scheme alone will do, and empty says that there is none.
+func (s *pages) showOnTheWay(w http.ResponseWriter, r *http.Request, status int, p page.Page, to string) error {
 	d, err := s.config.Renderer.Render(r.Context(), p)
 	if err != nil {
 		return fmt.Errorf("signin: render: %w", err)
@@ -139,7 +140,7 @@ func (s *pages) showOnTheWay(w http.ResponseWriter, r *http.Request, status int,
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	mux.WriteDocument(w, r, status, document(d, formTargets(s.site.Origin, scheme)...))
+	mux.WriteDocument(w, r, status, document(d, mux.FormTargets(s.site.Origin, to)...))
 	return nil
 }
 
@@ -150,19 +151,6 @@ func document(d page.Document, targets ...string) mux.Document {
 // visitor is who changes something here.
 func visitor(r *http.Request) pool.Caller {
 	return pool.Caller{Kind: pool.Visitor, Address: mux.ClientOf(r).Address}
-}
-
-// accountOf is what people know an account by.
-func accountOf(u *pool.User) string {
-	for _, s := range []string{u.Email, u.Phone} {
-		if s != "" {
-			return s
-		}
-	}
-	if u.Username != string(u.Sub) {
-		return u.Username
-	}
-	return u.Name
 }
 
 // busy reports whether err will pass if the same is tried again in a moment.

@@ -42,7 +42,7 @@ func (s *pages) askPassword(w http.ResponseWriter, r *http.Request, status int, 
 			Name: flow.FieldIdentifier, Type: prompt.Identifier, Value: identifier[:min(len(identifier), pool.MaxIdentifier)],
 		})
 	} else {
-		view.Account = accountOf(link.User)
+		view.Account = link.User.Label()
 	}
 	view.Prompt.Fields = append(view.Prompt.Fields, prompt.Field{Name: flow.FieldPassword, Type: prompt.NewPassword})
 	return s.show(w, r, status, view)

@@ -1,6 +1,6 @@
 // Package token turns orders into tokens and back: authorization codes
 // (redeemed in one commit with what they buy), ID, access and refresh tokens,
-// families, assertions, verification and revocation.
+// families, assertions, verification, revocation, introspection, and hints.
 //
 // It does not authenticate clients, ask for consent or decide what a client
 // may be granted: an order says what to issue. Browser sessions are package
