@@ -72,7 +72,7 @@ func (e *Engine) host(ctx context.Context, c PoolConfig) (*hosted, error) {
 		id, err = e.state.repo.MoveIssuer(ctx, c.Name, issuer)
 	}
 	if errors.Is(err, fault.Conflict) {
-		return nil, fmt.Errorf("pool %s: this configuration would change its issuer to %s, which ends every token and passkey and breaks relying parties; keep the old address, or say so with `issuer %s`: %w", c.Name, issuer, issuer, err)
+		return nil, fmt.Errorf("pool %s: this configuration would change its issuer to %s, which ends every token and passkey and breaks clients; keep the old address, or say so with `issuer %s`: %w", c.Name, issuer, issuer, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("pool %s: %w", c.Name, err)
@@ -221,27 +221,8 @@ func (e *Engine) DenialPage(w http.ResponseWriter, r *http.Request, name string,
 	if h := e.pools[name]; h != nil {
 		brand = h.pool.Brand
 	}
-	cause := page.CauseForbidden
-	switch {
-	case errors.Is(d.Cause, guard.ErrLoop):
-		cause = page.CauseLoop
-	case errors.Is(d.Cause, guard.ErrCookies):
-		cause = page.CauseCookies
-	case errors.Is(d.Cause, guard.ErrStale):
-		cause = page.CauseStale
-	case d.Status == http.StatusServiceUnavailable:
-		cause = page.CauseUnavailable
-	case d.Status == http.StatusNotFound || d.Status == http.StatusMisdirectedRequest:
-		cause = page.CauseNotFound
-	case errors.Is(d.Cause, fault.CrossSite):
-		cause = page.CauseCrossSite
-	case d.Status == http.StatusUnauthorized: // a form, by one who was signed in
-		cause = page.CauseEnded
-	case d.Status == http.StatusBadRequest:
-		cause = page.CauseBadRequest
-	}
 	view := page.Error{
-		Frame: page.Frame{Brand: brand, Locales: mux.Locales(r)}, Cause: cause, Detail: fault.TextOf(d.Cause),
+		Frame: page.Frame{Brand: brand, Locales: mux.Locales(r)}, Cause: causeOf(d), Detail: fault.TextOf(d.Cause),
 		Reference: mux.EventOf(r.Context()).Reference, Continue: d.Retry, SignOut: d.SignOut,
 	}
 	doc, err := e.renderer.Render(r.Context(), view)
@@ -251,4 +232,27 @@ func (e *Engine) DenialPage(w http.ResponseWriter, r *http.Request, name string,
 		return
 	}
 	mux.WriteDocument(w, r, d.Status, mux.Document{HTML: doc.HTML, Styles: doc.StyleHashes, Scripts: doc.ScriptHashes})
+}
+
+// causeOf tells in a person's words why a gate refused.
+func causeOf(d *guard.Denial) page.Cause {
+	switch {
+	case errors.Is(d.Cause, guard.ErrLoop):
+		return page.CauseLoop
+	case errors.Is(d.Cause, guard.ErrCookies):
+		return page.CauseCookies
+	case errors.Is(d.Cause, guard.ErrStale):
+		return page.CauseStale
+	case d.Status == http.StatusServiceUnavailable:
+		return page.CauseUnavailable
+	case d.Status == http.StatusNotFound || d.Status == http.StatusMisdirectedRequest:
+		return page.CauseNotFound
+	case errors.Is(d.Cause, fault.CrossSite):
+		return page.CauseCrossSite
+	case d.Status == http.StatusUnauthorized: // a form, by one who was signed in
+		return page.CauseEnded
+	case d.Status == http.StatusBadRequest:
+		return page.CauseBadRequest
+	}
+	return page.CauseForbidden
 }

@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -65,19 +64,6 @@ func TestBehindAProxyThatEndsTLS(t *testing.T) {
 	}
 }
 
-// printed collects what a program prints.
-type printed struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (p *printed) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.Write(b)
-}
-func (p *printed) String() string { p.mu.Lock(); defer p.mu.Unlock(); return p.text.String() }
-
 // TestPlainGo builds and runs the program without Caddy, and signs in to it.
 func TestPlainGo(t *testing.T) {
 	if testing.Short() {
@@ -91,9 +77,9 @@ func TestPlainGo(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	address := "localhost:" + strconv.Itoa(harness.FreePort(t))
-	run := func() (*printed, func()) {
+	run := func() (*harness.Output, func()) {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-		out := &printed{}
+		out := &harness.Output{}
 		cmd := exec.CommandContext(ctx, binary, "-listen", address, "-data", filepath.Join(dir, "data"))
 		cmd.Stderr = out
 		if err := cmd.Start(); err != nil {
@@ -109,7 +95,7 @@ func TestPlainGo(t *testing.T) {
 			}
 		}
 	}
-	wait := func(out *printed) {
+	wait := func(out *harness.Output) {
 		t.Helper()
 		for deadline := time.Now().Add(20 * time.Second); ; {
 			res, err := http.Get("http://" + address + "/") //nolint:noctx // a probe

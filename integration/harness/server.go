@@ -48,7 +48,7 @@ type Server struct {
 	config  string // path of the Caddyfile
 	cmd     *exec.Cmd
 	done    chan error
-	output  *output
+	output  *Output
 	started time.Duration
 }
 
@@ -74,7 +74,7 @@ func New(t testing.TB, caddyfile string, o Options) *Server {
 	}
 	s := &Server{
 		Dir: o.Dir, Data: filepath.Join(o.Dir, "data", "caddy", "gatehouse"), t: t, binary: Binary(t), options: o,
-		ports: map[string]int{}, config: filepath.Join(o.Dir, "Caddyfile"), output: &output{},
+		ports: map[string]int{}, config: filepath.Join(o.Dir, "Caddyfile"), output: &Output{},
 	}
 	s.Configure(caddyfile)
 	t.Cleanup(func() {
@@ -316,19 +316,21 @@ func (s *Server) FirstLink() string {
 	}
 }
 
-// output collects what a process prints.
-type output struct {
+// Output collects what a process prints. It is safe for concurrent use.
+type Output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
 }
 
-func (o *output) Write(p []byte) (int, error) {
+// Write serves exec.Cmd.
+func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.buf.Write(p)
 }
 
-func (o *output) String() string {
+// String is all that was printed so far.
+func (o *Output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.buf.String()

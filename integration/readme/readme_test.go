@@ -1,7 +1,6 @@
 package readme
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"net"
@@ -13,7 +12,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -67,7 +65,7 @@ func TestReadme(t *testing.T) {
 // demo is the process group that the README's command started.
 type demo struct {
 	dir    string
-	output *output
+	output *harness.Output
 }
 
 // runDemo runs the README's command in a copy of the tree until the app answers.
@@ -79,7 +77,7 @@ func runDemo(t *testing.T) *demo {
 			t.Fatalf("something listens on port %s, which the README's demo uses: end it first", port)
 		}
 	}
-	d := &demo{dir: copyTree(t), output: &output{}}
+	d := &demo{dir: copyTree(t), output: &harness.Output{}}
 	cmd := exec.Command("bash", "-c", command(t, d.dir))
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = d.dir, stranger(t), d.output, d.output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -394,22 +392,4 @@ func refuses(t *testing.T, what, token string, status int, err string) {
 	if res.StatusCode != status || !challenged(res.Header, api, err) || strings.Contains(body, "orders\": [") {
 		t.Errorf("a token %s: %d, %q\n%s", what, res.StatusCode, res.Header.Values("WWW-Authenticate"), body)
 	}
-}
-
-// output collects what the demo prints.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }
