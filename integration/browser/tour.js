@@ -127,6 +127,9 @@ async function errors(v, guest, at) {
   await v.go(`${APP}/`);
   await v.go(`${APP}/_auth/nothing`);
   await at(v, 'error-not-found', 'cause.not_found', 404);
+  await guest.go(`${APP}/`);
+  await guest.go(`${APP}/_auth/callback?state=bookmarked&code=used`);
+  await at(guest, 'error-stale', 'cause.stale', 400);
   await guest.go(`${LOGIN}/signup?link=used`);
   await at(guest, 'error-link', 'cause.bad_link', guest.status);
   await guest.go(authorize('nobody', `${SHOP}/callback`));
