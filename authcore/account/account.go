@@ -164,7 +164,13 @@ func (s *Service) Find(ctx context.Context, p *pool.Pool, who string) (*pool.Use
 // SetPassword sets a password and raises the epoch: all sessions and tokens
 // end. fault.NotFound, fault.Busy, *PasswordProblem.
 func (s *Service) SetPassword(ctx context.Context, by pool.Caller, p *pool.Pool, sub pool.UserID, password string) (*pool.User, error) {
-	if err := s.authorizeAndRecord(ctx, by, verbSetPassword, target{p.ID, sub}); err != nil {
+	return s.givePassword(ctx, by, verbSetPassword, p, sub, password, pool.Confirmed)
+}
+
+// givePassword gives a user a password of somebody else's choice, and the
+// status that it leads to.
+func (s *Service) givePassword(ctx context.Context, by pool.Caller, v verb, p *pool.Pool, sub pool.UserID, password string, status pool.Status) (*pool.User, error) {
+	if err := s.authorizeAndRecord(ctx, by, v, target{p.ID, sub}); err != nil {
 		return nil, err
 	}
 	u, err := s.repo.User(ctx, p.ID, sub)
@@ -177,6 +183,7 @@ func (s *Service) SetPassword(ctx context.Context, by pool.Caller, p *pool.Pool,
 	}
 	return s.repo.UpdateUser(ctx, p.ID, sub, func(u *pool.User) error {
 		confirm(u, entry)
+		u.Status = status
 		return nil
 	})
 }

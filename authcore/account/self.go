@@ -125,20 +125,5 @@ func (s *Service) EndSessions(ctx context.Context, by pool.Caller, p *pool.Pool,
 // asks for another. All sessions and tokens end. fault.NotFound, fault.Busy,
 // *PasswordProblem.
 func (s *Service) RequirePasswordChange(ctx context.Context, by pool.Caller, p *pool.Pool, sub pool.UserID, password string) (*pool.User, error) {
-	if err := s.authorizeAndRecord(ctx, by, verbRequireChange, target{p.ID, sub}); err != nil {
-		return nil, err
-	}
-	u, err := s.repo.User(ctx, p.ID, sub)
-	if err != nil {
-		return nil, err
-	}
-	entry, err := s.hash(ctx, p, u, password)
-	if err != nil {
-		return nil, err
-	}
-	return s.repo.UpdateUser(ctx, p.ID, sub, func(u *pool.User) error {
-		confirm(u, entry)
-		u.Status = pool.MustChangePassword
-		return nil
-	})
+	return s.givePassword(ctx, by, verbRequireChange, p, sub, password, pool.MustChangePassword)
 }
